@@ -49,6 +49,11 @@ export function money(amount, currency) {
     }
 }
 
+// An amount as one types it: without the currency, and without separators of thousands.
+export const amountText = (amount, currency) => formatter(Intl.NumberFormat, {
+    useGrouping: false, minimumFractionDigits: decimals(currency), maximumFractionDigits: decimals(currency),
+}).format(amount);
+
 // Sums without floats: in the currency's minor units.
 export function times(price, quantity, currency) {
     const digits = decimals(currency);

@@ -11,10 +11,9 @@ import { Pay, Payment, PaymentState, Refund } from './order/money.js';
 import { CancelUnits, Cancellations, Returns, TakeBack } from './order/returns.js';
 import { CancelShipment, Ship, Shipments, Track } from './order/shipments.js';
 import { Timeline } from './order/timeline.js';
-import { allowed, held } from './order/units.js';
+import { allowed, held, nextAction, settledAt } from './order/units.js';
 
 const WAIT = { prefer: 'wait=5' };
-const SETTLED = ['reserved', 'confirmed', 'rejected', 'cancelled', 'expired'];
 // Of the money, what somebody should do something about is shown beside the status.
 const URGENT = ['due', 'refund_due'];
 const FORMS = { cancel: Cancel, pay: Pay, refund: Refund, ship: Ship, track: Track, unship: CancelShipment, cancelUnits: CancelUnits, takeBack: TakeBack };
@@ -78,11 +77,9 @@ function useNames(order) {
 
 // What is likely next, as the first thing to do. The other actions are beside what they change.
 function Actions({ order, may, onAsk }) {
-    const { payment } = order;
-    const isDue = payment?.state === 'due' && order.status === 'reserved';
-    const next = may.pay && isDue ? ['pay', 'pay.do'] : may.ship ? ['ship', 'ship.do'] : payment?.refund_due > 0 ? ['refund', 'refund.do'] : null;
+    const next = nextAction(order, may);
     return html`${may.cancel && html`<${Button} onClick=${() => onAsk('cancel')}>${t('order.cancel')}<//>`}
-        ${next && html`<${Button} kind="primary" onClick=${() => onAsk(next[0])}>${t(next[1])}<//>`}`;
+        ${next && html`<${Button} kind="primary" onClick=${() => onAsk(next)}>${t(`${next}.do`)}<//>`}`;
 }
 
 function Shortages({ order, names }) {
@@ -101,11 +98,11 @@ function Shortages({ order, names }) {
 }
 
 function Facts({ order }) {
-    const settled = order.history.find((its) => SETTLED.includes(its.status));
+    const settled = settledAt(order);
     return html`<${Card} title=${t('order.facts')}><dl class="facts">
         <dt>${t('orders.customer')}</dt><dd><a href=${link(['orders'], { customer: order.customer_id })}>${order.customer_id}</a></dd>
         <dt>${t('orders.placed')}</dt><dd title=${precise(order.created_at)}>${moment(order.created_at)}</dd>
-        <dt>${t('orders.settled')}</dt><dd>${settled ? duration(between(order.created_at, settled.at)) : t('order.not-settled')}</dd>
+        <dt>${t('orders.settled')}</dt><dd>${settled ? duration(between(order.created_at, settled)) : t('order.not-settled')}</dd>
         <dt>${t('order.fulfillment')}</dt><dd>${t(`extent.${order.fulfillment}`)}</dd>
         <dt>${t('order.returns')}</dt><dd>${t(`extent.${order.returns_status}`)}</dd>
     </dl><//>`;

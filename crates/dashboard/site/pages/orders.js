@@ -6,7 +6,6 @@ import { link } from '../store.js';
 import { Ago, duration, money, moment, t } from '../text.js';
 import { Ask, Button, Card, Empty, Field, Icon, Loaded, OrderLink, Pager, Status, Table, Title, say } from '../ui.js';
 import { PaymentState } from './order/money.js';
-import { settledIn } from './order/units.js';
 
 export const STATUSES = ['received', 'reserved', 'confirmed', 'rejected', 'amending', 'fulfilling', 'fulfilled', 'cancelling', 'cancelled',
     'expiring', 'expired', 'reviving'];
@@ -117,20 +116,16 @@ function List({ page, isFiltered }) {
             : html`<${Empty} icon="orders" title=${t('orders.none')}>${t('orders.none.note')}<//>`;
     }
     const columns = [{ title: t('orders.id') }, { title: t('orders.customer') }, { title: t('orders.status') },
-        { title: t('orders.total'), kind: 'num' }, { title: t('orders.settled'), kind: 'num wide' },
-        { title: t('orders.placed'), kind: 'num wide' }];
-    const settled = (order) => {
-        const ms = settledIn(order);
-        return ms === null ? '' : duration(ms);
-    };
+        { title: t('orders.total'), kind: 'num' }, { title: t('orders.placed'), kind: 'num wide' },
+        { title: t('orders.updated'), kind: 'num wide' }];
     return html`<${Table} caption=${t('orders.title')} columns=${columns} kind="link-rows">${data.map((order) => html`
         <tr key=${order.order_id}>
             <th scope="row"><${OrderLink} id=${order.order_id} /></th>
             <td><a class="quiet" href=${link(['orders'], { customer: order.customer_id })}>${order.customer_id}</a></td>
-            <td><${Status} is=${order.status} />${order.payment?.refund_due > 0 && html`${' '}<${PaymentState} is="refund_due" />`}</td>
+            <td><${Status} is=${order.status} />${order.refund_due > 0 && html`${' '}<${PaymentState} is="refund_due" />`}</td>
             <td class="num">${money(order.total, order.currency)}</td>
-            <td class="num wide muted">${settled(order)}</td>
             <td class="num wide muted" title=${moment(order.created_at)}><${Ago} at=${order.created_at} /></td>
+            <td class="num wide muted" title=${moment(order.updated_at)}><${Ago} at=${order.updated_at} /></td>
         </tr>`)}<//>`;
 }
 

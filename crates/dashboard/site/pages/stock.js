@@ -107,11 +107,11 @@ export function Meter({ product, isLow: low = true }) {
 
 // The stock of a product at each of its locations.
 export function Locations({ product, names }) {
-    const isQuarantined = product.quarantined > 0;
-    const columns = [{ title: t('stock.location') }, { title: t('stock.on-hand'), kind: 'num' }, { title: t('stock.reserved'), kind: 'num' },
-        ...isQuarantined ? [{ title: t('stock.quarantined.short'), kind: 'num' }] : [], { title: t('stock.available'), kind: 'num' }];
+    const columns = [{ title: t('stock.location') }, { title: t('stock.on-hand'), kind: 'num' },
+        { title: t('stock.reserved'), kind: 'num' }, { title: t('stock.available'), kind: 'num' }];
     return html`<${Table} caption=${t('stock.per-location')} columns=${columns}>${product.locations.map((its) => html`
-        <tr key=${its.location_id}><th scope="row">${names[its.location_id] ?? its.location_id}</th>
+        <tr key=${its.location_id}><th scope="row">${names[its.location_id] ?? its.location_id}
+                ${its.quarantined > 0 && html`<small class="muted">${t('stock.in-quarantine', { n: its.quarantined })}</small>`}</th>
             <td class="num">${number(its.on_hand)}</td><td class="num muted">${number(its.reserved)}</td>
-            ${isQuarantined && html`<td class="num muted">${number(its.quarantined)}</td>`}<td class="num"><b>${number(its.available)}</b></td></tr>`)}<//>`;
+            <td class="num"><b>${number(its.available)}</b></td></tr>`)}<//>`;
 }

@@ -31,7 +31,8 @@ export function atFields(problem, pointers, codes = {}) {
     const others = [];
     for (const its of problem.errors ?? []) {
         const pointer = pointers.find((known) => known === its.pointer);
-        if (pointer) shown.set(pointer, has(`fault.${its.code}`) ? t(`fault.${its.code}`) : t('fault.other'));
+        const key = problem.code === 'quantity_unavailable' ? 'fault.quantity_unavailable' : `fault.${its.code}`;
+        if (pointer) shown.set(pointer, has(key) ? t(key) : t('fault.other'));
         else others.push(its);
     }
     const isShown = shown.size > 0 && others.length === 0;
@@ -46,11 +47,14 @@ export function TextField({ label, value, onText, optional = true, error, hint, 
         <input ...${its} ...${more} value=${value} maxlength=${max} autocomplete="off" onInput=${(event) => onText(event.target.value)} />`}<//>`;
 }
 
+// What is there is replaced by what is typed.
+export const selectAll = (event) => event.target.select();
+
 // A number of units for each row: `rows` are {key, name, note, most}.
 export function Units({ legend, rows, texts, onText, errorAt }) {
     return html`<fieldset class="units"><legend>${legend}</legend>
         ${rows.map((row, at) => html`<${Field} key=${row.key} label=${row.name} hint=${row.note} error=${errorAt(row, at)}>${(its) => html`
-            <input ...${its} inputmode="numeric" autocomplete="off" maxlength="7" value=${texts[row.key] ?? ''}
+            <input ...${its} inputmode="numeric" autocomplete="off" maxlength="7" value=${texts[row.key] ?? ''} onFocus=${selectAll}
                 onInput=${(event) => onText(row.key, event.target.value)} />`}<//>`)}
     </fieldset>`;
 }

@@ -1,9 +1,10 @@
 // The money of an order: what is due, paid, refunded and owed, and the forms that record it.
 import { html, useState } from '../../html.js';
-import { decimals, duration, moment, money, precise, sum, t } from '../../text.js';
+import { amountText, decimals, duration, moment, money, precise, sum, t } from '../../text.js';
 import { useNow } from '../../store.js';
 import { Ask, Button, Card, Field } from '../../ui.js';
 import { TextField, atFields, sayDone, useChange } from './form.js';
+import { nextAction } from './units.js';
 
 export const PaymentState = ({ is }) => html`<span class=${`status ${is}`}>${t(`payment.${is}`)}</span>`;
 
@@ -19,6 +20,8 @@ export function Payment({ order, may, onAsk }) {
     if (!payment) return null;
     const amount = (its) => money(its, currency);
     const owed = payment.refund_due;
+    const first = nextAction(order, may);
+    const actions = ['pay', 'refund'].filter((its) => may[its] && its !== first);
     return html`<${Card} title=${t('payment.title')} actions=${html`<${PaymentState} is=${payment.state} />`}>
         ${payment.pay_by && html`<p class="card-text deadline"><b><${TimeLeft} until=${payment.pay_by} /></b>
             <span class="muted">${t('payment.pay-by', { time: moment(payment.pay_by) })}</span></p>`}
@@ -30,10 +33,8 @@ export function Payment({ order, may, onAsk }) {
             <dt>${t('payment.refunded')}</dt><dd data-money="refunded">${amount(payment.refunded)}</dd>
             <dt>${t('payment.refund-due')}</dt><dd data-money="owed"><b class=${owed > 0 ? 'warn-text' : ''}>${amount(owed)}</b></dd>
         </dl>
-        ${(may.pay || may.refund) && html`<div class="card-actions">
-            ${may.pay && html`<${Button} kind="small" onClick=${() => onAsk('pay')}>${t('pay.do')}<//>`}
-            ${may.refund && html`<${Button} kind="small" onClick=${() => onAsk('refund')}>${t('refund.do')}<//>`}
-        </div>`}
+        ${actions.length > 0 && html`<div class="card-actions">${actions.map((its) => html`
+            <${Button} key=${its} kind="small" onClick=${() => onAsk(its)}>${t(`${its}.do`)}<//>`)}</div>`}
     <//>`;
 }
 
@@ -49,7 +50,7 @@ const POINTERS = ['/reference', '/amount'];
 const CODES = {
     already_paid: '/reference', idempotency_key_reused: '/reference', underpaid: '/amount', refund_exceeds_payment: '/amount',
 };
-const textOf = (amount, currency) => (amount > 0 ? amount.toFixed(decimals(currency)) : '');
+const textOf = (amount, currency) => (amount > 0 ? amountText(amount, currency) : '');
 
 // The two fields of money that is recorded.
 function useMoney({ order, path, start, most, words }) {

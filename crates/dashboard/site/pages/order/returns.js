@@ -3,8 +3,15 @@ import { html, useState } from '../../html.js';
 import { useResource } from '../../resource.js';
 import { Ago, list, money, t } from '../../text.js';
 import { Ask, Button, Card, Field } from '../../ui.js';
-import { TextField, Units, atFields, sayDone, unitsOf, useChange } from './form.js';
+import { TextField, Units, atFields, sayDone, selectAll, unitsOf, useChange } from './form.js';
 import { DISPOSITIONS, cancellable, returnable } from './units.js';
+
+// What came back, in words: where it was booked, and what became of it.
+export const returnLine = (line, { names, places }) => t(`return.line.${line.disposition}`, {
+    n: line.quantity,
+    product: names[line.product_id] ?? line.product_id,
+    location: places[line.booked_at ?? line.location_id] ?? line.booked_at ?? line.location_id,
+});
 
 export function Returns({ order, may, known, onAsk }) {
     const { returns } = order;
@@ -13,10 +20,7 @@ export function Returns({ order, may, known, onAsk }) {
     return html`<${Card} title=${t('returns.title')} actions=${take}>
         ${returns.length === 0 ? html`<p class="card-text muted">${t('returns.none')}</p>`
             : html`<ol class="parcels">${returns.map((its) => html`<li key=${its.return_id} data-return=${its.return_id}>
-                <ul>${its.lines.map((line, at) => html`<li key=${at}>${t(`return.line.${line.disposition}`, {
-                    n: line.quantity, product: known.names[line.product_id] ?? line.product_id,
-                    location: known.places[line.location_id] ?? line.location_id,
-                })}</li>`)}</ul>
+                <ul>${its.lines.map((line, at) => html`<li key=${at}>${returnLine(line, known)}</li>`)}</ul>
                 <p class="muted"><${Ago} at=${its.created_at} />${its.reason && html` · <q>${its.reason}</q>`}</p>
             </li>`)}</ol>`}
     <//>`;
@@ -132,7 +136,7 @@ export function TakeBack({ order, known, onClose, onRefused }) {
             <div class="line">
                 <${Field} label=${t('order.quantity')} error=${isWrong(line) ? t('units.wrong', { most: most[line.product_id] ?? 0 })
                     : (tried && isNothing && t('units.none')) || said(line, 'quantity')}>${(its) => html`
-                    <input ...${its} inputmode="numeric" autocomplete="off" maxlength="7" value=${line.text}
+                    <input ...${its} inputmode="numeric" autocomplete="off" maxlength="7" value=${line.text} onFocus=${selectAll}
                         onInput=${(event) => set(line, { text: event.target.value })} />`}<//>
                 <${Field} label=${t('return.disposition')} error=${said(line, 'disposition')}>${(its) => html`<select ...${its} value=${line.disposition}
                     onChange=${(event) => set(line, { disposition: event.target.value })}>
@@ -142,8 +146,8 @@ export function TakeBack({ order, known, onClose, onRefused }) {
                     <option value="">${t('return.from')}</option>
                     ${places.map((one) => html`<option key=${one.location_id} value=${one.location_id}>${one.name}</option>`)}</select>`}<//>
             </div>
-            ${isFirst(line) && (most[line.product_id] ?? 0) > 1 && html`<${Button} kind="small" icon="plus" onClick=${() => another(line)}
-                aria-label=${t('return.split.of', { product: name(line) })}>${t('return.split')}<//>`}
+            ${isFirst(line) && (most[line.product_id] ?? 0) > 1 && html`<${Button} kind="small" icon="plus" onClick=${() => another(line)}>
+                ${t('return.split')}<span class="hidden"> (${name(line)})</span><//>`}
         </fieldset>`)}
         <${TextField} label=${t('form.reason')} value=${reason} onText=${setReason} error=${errorAt('/reason')} />
     <//>`;

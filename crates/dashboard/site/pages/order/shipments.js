@@ -1,35 +1,42 @@
 // The shipments of an order: which units left the stock, how to follow them, and the forms for that.
 import { html, useState } from '../../html.js';
 import { Ago, list, t } from '../../text.js';
-import { Ask, Button, Card, Empty } from '../../ui.js';
+import { Ask, Button, Card } from '../../ui.js';
 import { TextField, Units, atFields, sayDone, unitsOf, useChange } from './form.js';
 import { held } from './units.js';
 
-export const unitsAt = (lines, { names, places }) => list(lines.map((its) => t('event.units', {
-    n: its.quantity, product: names[its.product_id] ?? its.product_id, location: places[its.location_id] ?? its.location_id,
-})));
+// Units in words, by location: "2 × Blue mug and 1 × Green tee at Main warehouse".
+export function unitsAt(lines, { names, places }) {
+    const groups = new Map();
+    for (const its of lines) {
+        const units = t('order.allocation', { quantity: its.quantity, product: names[its.product_id] ?? its.product_id });
+        groups.set(its.location_id, [...groups.get(its.location_id) ?? [], units]);
+    }
+    return [...groups].map(([id, units]) => (id ? t('event.units', { units: list(units), location: places[id] ?? id }) : list(units))).join('; ');
+}
 
 export function Shipments({ order, may, known, onAsk }) {
     const { shipments } = order;
-    if (shipments.length === 0 && !may.ship) return null;
-    const ship = may.ship && html`<${Button} kind="small" onClick=${() => onAsk('ship')}>${t('ship.do')}<//>`;
-    return html`<${Card} title=${t('shipments.title')} actions=${ship}>
-        ${shipments.length === 0 ? html`<${Empty} icon="stock" title=${t('shipments.none')}>${t('shipments.none.note')}<//>`
-            : html`<ol class="parcels">${shipments.map((its, at) => html`<li key=${its.shipment_id} data-shipment=${its.shipment_id}>
+    if (shipments.length === 0) return null;
+    return html`<${Card} title=${t('shipments.title')}>
+        <ol class="parcels">${shipments.map((its, at) => html`<li key=${its.shipment_id} data-shipment=${its.shipment_id}>
                 <div class="parcel-head"><strong>${t('shipment.number', { n: at + 1 })}</strong>
                     <span class=${`status ${its.state}`}>${t(`shipment.${its.state}`)}</span>
                     <span class="muted end"><${Ago} at=${its.created_at} /></span></div>
                 <p>${unitsAt(its.lines, known)}</p>
                 <div class="parcel-foot"><${Followed} tracking=${its.tracking} />
                     <span class="actions">
-                        ${its.state !== 'cancelled' && html`<${Button} kind="small" onClick=${() => onAsk('track', its)}
-                            aria-label=${t('track.of', { n: at + 1 })}>${t(its.tracking ? 'track.change' : 'track.add')}<//>`}
-                        ${may.cancelShipment(its) && html`<${Button} kind="small danger" onClick=${() => onAsk('unship', its)}
-                            aria-label=${t('unship.of', { n: at + 1 })}>${t('unship.do')}<//>`}
+                        ${its.state !== 'cancelled' && html`<${Button} kind="small" onClick=${() => onAsk('track', its)}>
+                            ${t(its.tracking ? 'track.change' : 'track.add')}<${Which} n=${at + 1} /><//>`}
+                        ${may.cancelShipment(its) && html`<${Button} kind="small danger" onClick=${() => onAsk('unship', its)}>
+                            ${t('unship.do')}<${Which} n=${at + 1} /><//>`}
                     </span></div>
-            </li>`)}</ol>`}
+            </li>`)}</ol>
     <//>`;
 }
+
+// Says to readers who do not see where a button is, which shipment it is about.
+const Which = ({ n }) => html`<span class="hidden"> (${t('shipment.number', { n })})</span>`;
 
 // How a shipment is followed. Only an address that is `https` becomes a link.
 function Followed({ tracking }) {
@@ -49,8 +56,8 @@ function useTracking(start) {
     const [texts, setTexts] = useState(Object.fromEntries(TRACKING.map((name) => [name, start?.[name] ?? ''])));
     const said = Object.fromEntries(TRACKING.filter((name) => texts[name].trim()).map((name) => [name, texts[name].trim()]));
     const isWrong = Boolean(said.url) && !/^https:\/\/[^\s]+$/.test(said.url);
-    const fields = (errorAt, prefix, tried) => html`<div class="pair">
-        ${TRACKING.map((name) => html`<${TextField} key=${name} label=${t(`tracking.${name}`)} value=${texts[name]} max=${MOST[name]}
+    const fields = (errorAt, prefix, tried) => html`<div class="pair tracking">
+        ${TRACKING.map((name) => html`<${TextField} key=${name} label=${t(`tracking.${name}`)} value=${texts[name]} max=${MOST[name]} optional=${false}
             onText=${(text) => setTexts({ ...texts, [name]: text })} spellcheck=${false}
             error=${(name === 'url' && tried && isWrong && t('tracking.url.wrong')) || errorAt(`${prefix}/${name}`)}
             ...${name === 'url' ? { inputmode: 'url', placeholder: 'https://' } : {}} />`)}</div>`;
@@ -100,8 +107,8 @@ export function Ship({ order, known, onClose, onRefused }) {
         <p>${t('ship.note')}</p>
         <${Units} legend=${t('ship.units')} rows=${rows} texts=${texts} errorAt=${rowError}
             onText=${(key, text) => setTexts({ ...texts, [key]: text })} />
-        <h3>${t('tracking.title')}</h3>
-        ${tracking.fields(errorAt, '/tracking', tried)}
+        <fieldset><legend><b>${t('tracking.title')}</b> <span class="muted">${t('form.optional')}</span></legend>
+            ${tracking.fields(errorAt, '/tracking', tried)}</fieldset>
     <//>`;
 }
 

@@ -1,16 +1,19 @@
 // What can still be done with an order, by its status and its numbers. The service decides; this is
 // what the page offers.
-import { between } from '../../text.js';
 
 // In these, units can be cancelled, shipped and taken back.
 const CHANGEABLE = ['confirmed', 'amending', 'fulfilling', 'fulfilled'];
 const CANCELLABLE = ['received', 'reserved', 'confirmed', 'amending', 'expiring', 'expired', 'reviving'];
+const SETTLED = ['reserved', 'confirmed', 'rejected', 'cancelled', 'expired'];
 const IS_OUT = ['shipping', 'shipped'];
 export const DISPOSITIONS = ['restock', 'quarantine', 'write_off'];
 
 const keyOf = ({ product_id: product, location_id: location }) => `${product} ${location}`;
 const withUnits = (lines) => lines.filter((line) => line.quantity > 0);
 const total = (lines) => lines.reduce((sum, line) => sum + line.quantity, 0);
+
+// When the order was settled first, if it was.
+export const settledAt = (order) => order.history.find((its) => SETTLED.includes(its.status))?.at;
 
 // Units that are held at each location: allocated, and in no shipment.
 export function held(order) {
@@ -32,15 +35,17 @@ export const returnable = (order) => withUnits(order.items.map((its) => ({
     product_id: its.product_id, quantity: its.shipped - its.returned,
 })));
 
-// How long the order took to be settled, in milliseconds; null if its last update may be another one:
-// lists do not say when what happened.
-export const settledIn = (order) => (['confirmed', 'rejected'].includes(order.status) && !order.payment && order.fulfillment === 'none'
-    ? between(order.created_at, order.updated_at) : null);
-
 // The units of the order in numbers.
 export function sums(order) {
     const of = (name) => order.items.reduce((sum, its) => sum + its[name], 0);
     return { ordered: of('ordered'), cancelled: of('cancelled'), shipped: of('shipped'), returned: of('returned') };
+}
+
+// The first thing to do with the order, if there is one.
+export function nextAction(order, may) {
+    if (may.pay && order.status === 'reserved') return 'pay';
+    if (may.ship) return 'ship';
+    return may.refund && order.payment.refund_due > 0 ? 'refund' : null;
 }
 
 // The actions that the order allows.
