@@ -47,7 +47,7 @@ export function OrderPage({ id }) {
         <//>
         <${Loaded} its=${order} rows=${8} absent=${html`<${Empty} icon="search" title=${t('problem.order_not_found')} />`}>${(its) => html`
             <${Shortages} order=${its} names=${known.names} />
-            <div class="columns">
+            <div class="columns one-order">
                 <div class="main stack">
                     <${Items} order=${its} may=${may} known=${known} onAsk=${onAsk} />
                     <${Shipments} order=${its} may=${may} known=${known} onAsk=${onAsk} />

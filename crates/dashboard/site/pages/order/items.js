@@ -17,7 +17,7 @@ export function Items({ order, may, known, onAsk }) {
     const cancel = may.cancelUnits && html`<${Button} kind="small" onClick=${() => onAsk('cancelUnits')}>${t('cancel-units.do')}<//>`;
     const total = (key, its, kind = '') => html`<tr class=${`total ${kind}`} role="row">
         <th scope="row" role="rowheader" colspan=${NUMBERS.length + 1}>${t(key)}</th><td class="num" role="cell">${its}</td></tr>`;
-    return html`<${Card} title=${t('order.lines')} note=${t('order.lines.n', { n: products.length })} actions=${cancel}>
+    return html`<${Card} title=${t('order.lines')} note=${t('order.lines.n', { n: products.length })} actions=${cancel} kind="first">
         <${Table} caption=${t('order.lines')} columns=${columns} kind="items">
             ${order.items.map((its) => html`<tr key=${its.product_id} data-item=${its.product_id} role="row">
                 <th scope="row" role="rowheader"><${ProductLink} id=${its.product_id} name=${known.names[its.product_id]} />

@@ -22,7 +22,8 @@ export function Payment({ order, may, onAsk }) {
     const owed = payment.refund_due;
     const first = nextAction(order, may);
     const actions = ['pay', 'refund'].filter((its) => may[its] && its !== first);
-    return html`<${Card} title=${t('payment.title')} actions=${html`<${PaymentState} is=${payment.state} />`}>
+    return html`<${Card} title=${t('payment.title')} kind="second"
+        actions=${html`<${PaymentState} is=${payment.state} />`}>
         ${payment.pay_by && html`<p class="card-text deadline"><b><${TimeLeft} until=${payment.pay_by} /></b>
             <span class="muted">${t('payment.pay-by', { time: moment(payment.pay_by) })}</span></p>`}
         ${owed > 0 && html`<p class="card-text advice"><b>${t('payment.owed', { amount: amount(owed) })}</b> ${t('payment.owed.advice')}</p>`}

@@ -32,7 +32,7 @@ export function Timeline({ order, reservation, known }) {
         }
         return [...history, ...groups.values()].sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
     }, [order, reservation.data]);
-    return html`<${Card} title=${t('order.timeline')} note=${t('order.timeline.note')}>
+    return html`<${Card} title=${t('order.timeline')} note=${t('order.timeline.note')} kind="last">
         <ol class="timeline">${entries.map((its, at) => html`<li key=${its.key} class=${its.service}>
             <i class=${`dot ${its.service === 'orders' ? its.kind.replace('.', '-') : 'stock'}`} aria-hidden="true"></i>
             <div><strong>${t(`event.${its.kind}`)}</strong>${its.isNews && html`<${Status} is=${its.entry.status} />`}
