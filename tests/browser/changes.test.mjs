@@ -260,7 +260,7 @@ describe('a shop', () => {
         await its.close();
     });
 
-    test('every form of an order is usable in both themes and both languages, also on a phone', async () => {
+    test('every form of an order is usable in both themes, in Portuguese and on a phone', async () => {
         const { order_id: due } = await api.order([['mug', 1, 14.5]], 'duda', WITHIN);
         const { order_id: id } = await api.order([['mug', 4, 14.5], ['tee', 2, 39.9]], 'duda', WITHIN);
         await api.change(id, 'pay', { reference: 'charge-19' });
@@ -268,10 +268,8 @@ describe('a shop', () => {
         await api.change(id, 'shipments', { lines: [{ product_id: 'mug', quantity: 3 }], tracking: { carrier: 'Correios', number: 'BR1' } });
         await api.change(id, 'returns', { lines: [{ product_id: 'mug', quantity: 1, disposition: 'quarantine' }] });
         const looks = [
-            { theme: 'light', language: 'en-US', width: 1280 },
             { theme: 'dark', language: 'pt-BR', width: 1280 },
             { theme: 'light', language: 'pt-BR', width: 390 },
-            { theme: 'dark', language: 'en-US', width: 390 },
         ];
         const forms = {
             [due]: [/^(Record payment|Registrar pagamento)$/, /^(Cancel order|Cancelar pedido)$/],
@@ -295,12 +293,12 @@ describe('a shop', () => {
                     await page.getByRole('button', { name }).first().click();
                     await page.getByRole('dialog').waitFor();
                     await its.check();
-                    if (look.language === 'pt-BR') assert.doesNotMatch(await textOf(page), english);
+                    assert.doesNotMatch(await textOf(page), english);
                     await page.keyboard.press('Escape');
                     await page.getByRole('dialog').waitFor({ state: 'hidden' });
                 }
             }
-            if (look.theme === 'light') await picture(page, look.width === 390 ? 'order-changes-phone' : 'order-changes');
+            await picture(page, look.width === 390 ? 'order-changes-phone' : 'order-changes');
             await its.close();
         }));
     });

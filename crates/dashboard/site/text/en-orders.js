@@ -103,6 +103,7 @@ export default {
     'order.cancel.done': 'Order: {status}',
     'units.wrong': 'Enter a whole number from 0 to {most}.',
     'units.none': 'Choose at least one unit.',
+    'units.empty': 'Nothing is left to choose.',
     'payment.title': 'Payment',
     'payment.left': '{time} left',
     'payment.left.none': 'the deadline has passed',

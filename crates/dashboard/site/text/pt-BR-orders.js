@@ -103,6 +103,7 @@ export default {
     'order.cancel.done': 'Pedido: {status}',
     'units.wrong': 'Digite um número inteiro de 0 a {most}.',
     'units.none': 'Escolha pelo menos uma unidade.',
+    'units.empty': 'Não resta nada a escolher.',
     'payment.title': 'Pagamento',
     'payment.left': 'falta {time}',
     'payment.left.none': 'o prazo passou',

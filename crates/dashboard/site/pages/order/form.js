@@ -53,6 +53,7 @@ export const selectAll = (event) => event.target.select();
 // A number of units for each row: `rows` are {key, name, note, most}.
 export function Units({ legend, rows, texts, onText, errorAt }) {
     return html`<fieldset class="units"><legend>${legend}</legend>
+        ${rows.length === 0 && html`<p class="muted">${t('units.empty')}</p>`}
         ${rows.map((row, at) => html`<${Field} key=${row.key} label=${row.name} hint=${row.note} error=${errorAt(row, at)}>${(its) => html`
             <input ...${its} inputmode="numeric" autocomplete="off" maxlength="7" value=${texts[row.key] ?? ''} onFocus=${selectAll}
                 onInput=${(event) => onText(row.key, event.target.value)} />`}<//>`)}
