@@ -260,6 +260,48 @@ describe('a shop', () => {
         await its.close();
     });
 
+    test('the page offers what the status and the numbers of an order allow', async () => {
+        const its = await open(shop.url);
+        // Of three units, and money if there is any: [ordered, cancelled, shipped, returned], [paid, refunded].
+        const cases = [
+            ['received', [3, 0, 0, 0], null, 'cancel'],
+            ['reserved', [3, 0, 0, 0], [0, 0], 'cancel pay'],
+            ['confirmed', [3, 0, 0, 0], null, 'cancel cancelUnits ship'],
+            ['confirmed', [3, 1, 1, 0], [30, 10], 'cancelShipment cancelUnits refund ship takeBack'],
+            ['amending', [3, 0, 1, 1], [30, 30], 'cancelShipment cancelUnits ship'],
+            ['fulfilling', [3, 0, 3, 0], null, 'cancelShipment takeBack'],
+            ['fulfilled', [3, 1, 2, 2], [30, 0], 'cancelShipment refund'],
+            ['cancelling', [3, 3, 0, 0], [30, 0], 'refund'],
+            ['cancelled', [3, 3, 0, 0], [0, 0], 'pay'],
+            ['rejected', [3, 3, 0, 0], null, ''],
+            ['expired', [3, 3, 0, 0], [0, 0], 'cancel pay'],
+            ['reviving', [3, 0, 0, 0], [30, 0], 'cancel refund'],
+        ];
+        const offered = await its.page.evaluate(async (all) => {
+            const app = document.querySelector('script[type=module]').src;
+            const { allowed, held } = await import(new URL('pages/order/units.js', app));
+            const line = (quantity) => ({ product_id: 'mug', location_id: 'main', quantity });
+            return all.map(([status, [ordered, cancelled, shipped, returned], money]) => {
+                const order = {
+                    status,
+                    total: 30,
+                    payment: money && { paid: money[0], refunded: money[1] },
+                    allocations: [line(ordered - cancelled)],
+                    shipments: [{ state: 'cancelled', lines: [line(2)] }, { state: 'shipped', lines: [line(shipped)] }],
+                    items: [{ product_id: 'mug', ordered, cancelled, shipped, returned }],
+                };
+                const may = allowed(order);
+                may.cancelShipment = may.cancelShipment(order.shipments[1]) && shipped > 0;
+                const left = held(order).reduce((sum, one) => sum + one.quantity, 0);
+                return [left, Object.keys(may).filter((name) => may[name]).sort().join(' ')];
+            });
+        }, cases);
+        cases.forEach(([status, [ordered, cancelled, shipped], , expected], at) => {
+            assert.deepEqual(offered[at], [ordered - cancelled - shipped, expected], status);
+        });
+        await its.close();
+    });
+
     test('every form of an order is usable in both themes, in Portuguese and on a phone', async () => {
         const { order_id: due } = await api.order([['mug', 1, 14.5]], 'duda', WITHIN);
         const { order_id: id } = await api.order([['mug', 4, 14.5], ['tee', 2, 39.9]], 'duda', WITHIN);

@@ -104,7 +104,7 @@ function Facts({ order }) {
         <dt>${t('orders.placed')}</dt><dd title=${precise(order.created_at)}>${moment(order.created_at)}</dd>
         <dt>${t('orders.settled')}</dt><dd>${settled ? duration(between(order.created_at, settled)) : t('order.not-settled')}</dd>
         <dt>${t('order.fulfillment')}</dt><dd>${t(`extent.${order.fulfillment}`)}</dd>
-        <dt>${t('order.returns')}</dt><dd>${t(`extent.${order.returns_status}`)}</dd>
+        ${order.fulfillment !== 'none' && html`<dt>${t('order.returns')}</dt><dd>${t(`extent.${order.returns_status}`)}</dd>`}
     </dl><//>`;
 }
 
