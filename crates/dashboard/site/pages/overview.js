@@ -19,7 +19,7 @@ const STROKES = { received: 'blue', confirmed: 'green-fill', rejected: 'red' };
 // The rate is the mean of so many seconds.
 const RATE_S = 10;
 // The times to settle are those of so many orders, and are read at most this often.
-const SETTLED = 20;
+const SETTLED = 10;
 const SETTLED_LEAST_MS = 5000;
 // So many orders whose money waits are shown.
 const WAITING = 5;
