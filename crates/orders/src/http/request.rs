@@ -128,7 +128,8 @@ fn plain_order(body: &[u8], default_currency: Currency) -> Option<ReadOrder> {
     if body.iter().filter(|byte| **byte == b'[').count() != 1 {
         return None;
     }
-    let PlainOrder { customer_id, currency, products, payment } = serde_json::from_slice(body).ok()?;
+    let PlainOrder { customer_id, currency, products, payment } =
+        serde_json::from_slice(body).ok()?;
     let has_default_currency = currency.is_none();
     let currency = currency.map_or(Some(default_currency), |code| code.parse().ok())?;
     let read = |line: PlainLine<'_>| {

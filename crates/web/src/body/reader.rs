@@ -409,12 +409,10 @@ mod tests {
         let read = |body: &str| -> Result<Parcel, Vec<String>> {
             let object = parse(body.as_bytes()).expect("JSON");
             let mut body = Reader::new(&object);
-            let units = body.optional_array("units", 1..=2, |unit| {
-                unit.required("n", integer(1..=10))
-            });
-            let carrier = body.optional_object("tracking", |tracking| {
-                tracking.required("carrier", text(5))
-            });
+            let units =
+                body.optional_array("units", 1..=2, |unit| unit.required("n", integer(1..=10)));
+            let carrier =
+                body.optional_object("tracking", |tracking| tracking.required("carrier", text(5)));
             let describe = |fault: &Fault| match &fault.at {
                 At::Pointer(pointer) => format!("{pointer} {}", fault.code.as_str()),
                 At::Parameter(name) => panic!("a body has no parameter {name}"),

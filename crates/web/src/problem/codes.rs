@@ -391,7 +391,10 @@ mod tests {
         let again = Code::new(StatusCode::CONFLICT, "sold_out", "No unit is left");
         let other = OwnCodes { codes: vec![again], ..one() };
         let both = one().merge(other);
-        assert_eq!((both.codes.as_slice(), both.fault_codes.as_slice()), (&[SOLD_OUT][..], &[size][..]));
+        assert_eq!(
+            (both.codes.as_slice(), both.fault_codes.as_slice()),
+            (&[SOLD_OUT][..], &[size][..])
+        );
     }
 
     #[test]

@@ -146,7 +146,6 @@ pub(in super::super) struct NewReturnLine {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Disposition)]
-#[expect(dead_code, reason = "describes the names to readers of the API")]
 pub(in super::super) enum DispositionView {
     Restock,
     Quarantine,
@@ -288,10 +287,7 @@ fn url(node: &Node) -> Parsed<String> {
         return Err((FaultCode::WRONG_TYPE, format!("must be a string, not {}", node.kind())));
     };
     if text.len() > MAX_URL {
-        return Err((
-            FaultCode::OUT_OF_RANGE,
-            format!("must have at most {MAX_URL} characters"),
-        ));
+        return Err((FaultCode::OUT_OF_RANGE, format!("must have at most {MAX_URL} characters")));
     }
     if is_page(text) {
         Ok(text.clone())

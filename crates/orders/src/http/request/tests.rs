@@ -117,9 +117,7 @@ fn every_fault_of_an_order_is_reported_at_once() {
 fn decimals_are_those_of_the_orders_own_currency() {
     let in_currency = |code: &str, price: &str| {
         let products = format!(r#"[{{"product_id": "a", "quantity": 1, "price": {price}}}]"#);
-        read(&format!(
-            r#"{{"products": {products}, "currency": "{code}", "customer_id": "1"}}"#
-        ))
+        read(&format!(r#"{{"products": {products}, "currency": "{code}", "customer_id": "1"}}"#))
     };
     assert_eq!(in_currency("KWD", "1.234").expect("three decimals").total_minor, 1234);
     let too_many = in_currency("JPY", "1.5").expect_err("one decimal");

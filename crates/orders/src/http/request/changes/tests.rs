@@ -61,7 +61,10 @@ fn money_is_told_apart_by_its_reference() {
     for (body, expected) in [
         ("{}", &["/reference required"][..]),
         (r#"{"reference": ""}"#, &["/reference out_of_range"]),
-        (r#"{"reference": 7, "method": "card"}"#, &["/reference wrong_type", "/method unknown_field"]),
+        (
+            r#"{"reference": 7, "method": "card"}"#,
+            &["/reference wrong_type", "/method unknown_field"],
+        ),
     ] {
         assert_eq!(faults(payment(&object(body), Currency::BRL)), expected, "{body}");
     }
@@ -109,7 +112,8 @@ fn every_fault_of_a_change_is_reported_at_once() {
             "/x unknown_field",
         ]
     );
-    let parcel = r#"{"lines": [{"location_id": "/"}], "tracking": {"number": " ", "url": "http://x"}}"#;
+    let parcel =
+        r#"{"lines": [{"location_id": "/"}], "tracking": {"number": " ", "url": "http://x"}}"#;
     assert_eq!(
         faults(shipment(Some(&object(parcel)), key())),
         [
