@@ -84,8 +84,7 @@ impl Intent {
             let (product_id, location_id) = (entry.product_id.as_str(), entry.location_id.as_str());
             let [restocked, quarantined, written_off] =
                 [entry.restocked, entry.quarantined, entry.written_off].map(|n| n.to_string());
-            let members =
-                ["r", product_id, location_id, &restocked, &quarantined, &written_off];
+            let members = ["r", product_id, location_id, &restocked, &quarantined, &written_off];
             push_line(&mut text, &members);
         }
         Digest::of(&text)

@@ -254,5 +254,6 @@ fn setting(args: &Args, services: &Services) -> Setting {
         lines: (*args.lines.0.start(), *args.lines.0.end()),
         stock: args.stock,
         settle_sample: args.settle_sample,
+        changes: args.changes,
     }
 }

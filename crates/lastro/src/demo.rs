@@ -18,6 +18,7 @@ use client::{DemoClient, pretty};
 use output::print_line;
 
 mod catalogue;
+mod changes;
 mod client;
 mod output;
 mod stream;
@@ -103,7 +104,8 @@ async fn transcript(address: SocketAddr) -> anyhow::Result<()> {
     catalogue::stock(&client).await.context("stocking the products")?;
     place_the_example(&client).await.context("the example order")?;
     place_too_much(&client).await.context("the order that exceeds the stock")?;
-    cancel_one(&client).await.context("the cancelled order")
+    cancel_one(&client).await.context("the cancelled order")?;
+    changes::pay_ship_and_return(&client).await.context("the order that changes")
 }
 
 async fn place_the_example(client: &DemoClient) -> anyhow::Result<()> {
@@ -120,7 +122,7 @@ async fn place_the_example(client: &DemoClient) -> anyhow::Result<()> {
             {"product_id": "456", "quantity": 1, "price": 29.99},
         ],
     });
-    let receipt = client.post_shown("/api/orders", &order, None).await?;
+    let receipt = client.post_shown("/api/orders", &order, &[]).await?;
     ensure!(
         receipt.as_object().is_some_and(|members| members.len() == 3),
         "the response must have exactly three members"
@@ -185,7 +187,7 @@ async fn place_too_much(client: &DemoClient) -> anyhow::Result<()> {
             {"product_id": "456", "quantity": 5000, "price": 29.99},
         ],
     });
-    let receipt = client.post_shown("/api/orders", &order, Some(("prefer", "wait=10"))).await?;
+    let receipt = client.post_shown("/api/orders", &order, &[("prefer", "wait=10")]).await?;
     ensure!(receipt["status"] == "rejected", "the status is {}", receipt["status"]);
     let shortage = &receipt["shortages"][0];
     ensure!(
@@ -204,7 +206,7 @@ async fn cancel_one(client: &DemoClient) -> anyhow::Result<()> {
     print_line(format_args!("\n── An order is cancelled, and its stock is released ──\n"))?;
     let before = client.stock("789").await?;
     let order = json!({"customer_id": "654321", "products": [{"product_id": "789", "quantity": 3, "price": 19.99}]});
-    let receipt = client.post_shown("/api/orders", &order, Some(("prefer", "wait=10"))).await?;
+    let receipt = client.post_shown("/api/orders", &order, &[("prefer", "wait=10")]).await?;
     ensure!(receipt["status"] == "confirmed", "the status is {}", receipt["status"]);
     let held = client.stock("789").await?;
     print_line(format_args!("while it is confirmed:  {held}\n"))?;
@@ -212,7 +214,7 @@ async fn cancel_one(client: &DemoClient) -> anyhow::Result<()> {
 
     let path = format!("/api/orders/{}/cancel", text(&receipt["order_id"])?);
     let reason = json!({"reason": "changed my mind"});
-    let cancelled = client.post_shown(&path, &reason, Some(("prefer", "wait=10"))).await?;
+    let cancelled = client.post_shown(&path, &reason, &[("prefer", "wait=10")]).await?;
     ensure!(cancelled["status"] == "cancelled", "the status is {}", cancelled["status"]);
     let after = client.stock("789").await?;
     print_line(format_args!("after the cancellation: {after}"))?;

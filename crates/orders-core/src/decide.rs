@@ -10,19 +10,26 @@ use contract::answers::StockAllocated;
 use contract::commands::AllocateStock;
 
 use super::backoff::FIRST_ANSWER_WAIT_MICROS;
-use super::history::{Entry, Event};
+use super::history::{Entry, EntryKind, Event};
 use super::order::Order;
 use super::registers::Reading;
-use super::status::{Admission, Request};
 
-pub use command::{OrderCommand, Placement, RequestContext};
-pub use decision::{
-    DecidedOrder, LoadedOrders, OrderChange, OrderOutcome, OrderState, OrdersDecision, Origin,
-    Pending, Receipt,
+pub use command::{
+    Disposition, OrderCommand, OrderRequest, Placement, RequestContext, ReturnLine, ShipmentLine,
+    UnitsOfProduct,
 };
+pub use decision::{
+    Deadline, DecidedOrder, LoadedOrders, OrderChange, OrderOutcome, OrderState, OrdersDecision,
+    Origin, Pending, Receipt, Refusal, Unavailable,
+};
+pub use request::{MAX_CHANGES, MAX_HISTORY_BYTES};
+
+use request::Step;
 
 mod command;
 mod decision;
+mod lines;
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -66,12 +73,10 @@ impl BatchState {
     fn decide_one(&mut self, command: &OrderCommand) -> DecidedOrder {
         match command {
             OrderCommand::Place(placement) => self.place(placement),
-            OrderCommand::Cancel { order_id, reason, context } => {
-                self.request(*order_id, Request::Cancel, reason.clone(), context)
+            OrderCommand::Request { order_id, request, context } => {
+                self.request(*order_id, request, context)
             }
-            OrderCommand::Fulfill { order_id, context } => {
-                self.request(*order_id, Request::Fulfill, None, context)
-            }
+            OrderCommand::Expire(order_id) => self.expire(*order_id),
             OrderCommand::Settle(answer) => self.settle(answer),
         }
     }
@@ -89,7 +94,7 @@ impl BatchState {
             return DecidedOrder::silent(match (same, own) {
                 (true, true) => OrderOutcome::Placed(order.receipt()),
                 (true, false) => OrderOutcome::Replayed(order.receipt()),
-                (false, _) => OrderOutcome::KeyReused,
+                (false, _) => OrderOutcome::Refused(Refusal::KeyReused),
             });
         }
         if let Some(key) = &placement.key {
@@ -105,7 +110,9 @@ impl BatchState {
             at_micros: self.now_micros,
             to: None,
             entries: Vec::new(),
+            kinds: Vec::new(),
             pending,
+            deadline: None,
         };
         self.changes.insert(order.order_id, change);
         self.orders.insert(order.order_id, order);
@@ -115,36 +122,55 @@ impl BatchState {
     fn request(
         &mut self,
         order_id: OrderId,
-        request: Request,
-        reason: Option<String>,
+        request: &OrderRequest,
         context: &RequestContext,
     ) -> DecidedOrder {
         let Some(order) = self.orders.get(&order_id).cloned() else {
-            return DecidedOrder::silent(OrderOutcome::NotFound);
+            return DecidedOrder::silent(OrderOutcome::Refused(Refusal::NotFound));
         };
-        match order.status().admits(request) {
-            Admission::Unchanged => DecidedOrder::silent(OrderOutcome::Accepted(order.receipt())),
-            Admission::Refused => {
-                DecidedOrder::silent(OrderOutcome::InvalidTransition(order.status()))
+        match order.decide_request(request, context) {
+            Err(refusal) => DecidedOrder::silent(OrderOutcome::Refused(refusal)),
+            Ok(Step::Unchanged(entry)) => {
+                let receipt = order.receipt();
+                let outcome = OrderOutcome::Accepted { receipt, entry, replayed: true };
+                DecidedOrder::silent(outcome)
             }
-            Admission::Next => {
-                let before = &order.registers.intent;
-                let next = order.registers.next_intent(request);
-                let digest = next.digest();
-                let event = Event::Intended {
-                    revision: next.revision,
-                    actor: context.actor.clone(),
-                    reason,
-                    wanted: (next.wanted != before.wanted).then_some(next.wanted),
-                    shipped: (next.shipped != before.shipped).then_some(next.shipped),
-                };
-                let order =
-                    self.record(Order { digest, ..order }, event, context.traceparent.clone());
-                let pending = self.changes[&order_id].pending.as_ref();
-                let publish = pending.map(|pending| self.first_sending(&order, pending));
-                DecidedOrder { outcome: OrderOutcome::Accepted(order.receipt()), publish }
+            Ok(Step::Next(events)) => {
+                let entry = order.last_seq + 1;
+                let (order, publish) = self.record_all(order, events, context);
+                let (receipt, entry) = (order.receipt(), Some(entry));
+                let outcome = OrderOutcome::Accepted { receipt, entry, replayed: false };
+                DecidedOrder { outcome, publish }
             }
         }
+    }
+
+    fn expire(&mut self, order_id: OrderId) -> DecidedOrder {
+        let order = self.orders.get(&order_id).cloned();
+        let expiring = order.and_then(|order| order.expire().map(|event| (order, event)));
+        let Some((order, event)) = expiring else {
+            return DecidedOrder::silent(OrderOutcome::Stale);
+        };
+        let (order, publish) = self.record_all(order, vec![event], &RequestContext::default());
+        DecidedOrder { outcome: OrderOutcome::Expired(order.receipt()), publish }
+    }
+
+    /// Adds entries to the history of an order. Returns the order after them, and the command to
+    /// publish if one of them made a new revision.
+    fn record_all(
+        &mut self,
+        mut order: Order,
+        events: Vec<Event>,
+        context: &RequestContext,
+    ) -> (Order, Option<AllocateStock>) {
+        let before = order.registers.intent.revision;
+        for event in events {
+            order = self.record(order, event, context.traceparent.clone());
+        }
+        let pending = self.changes[&order.order_id].pending.as_ref();
+        let pending = pending.filter(|_| order.registers.intent.revision > before);
+        let publish = pending.map(|pending| self.first_sending(&order, pending));
+        (order, publish)
     }
 
     fn settle(&mut self, answer: &StockAllocated) -> DecidedOrder {
@@ -159,41 +185,56 @@ impl BatchState {
             Reading::Settles => {
                 let decided_at_micros = answer.decided_at_micros;
                 let event = Event::settled(&order.registers, &answer.facts, decided_at_micros);
+                let purpose = order.registers.purpose;
                 let order = self.record(order, event, None);
-                DecidedOrder::silent(OrderOutcome::Settled(order.receipt()))
+                let receipt = order.receipt();
+                DecidedOrder::silent(OrderOutcome::Settled { receipt, purpose })
             }
         }
     }
 
     /// Adds an entry to the history of an order, and returns the order after it.
     fn record(&mut self, mut order: Order, event: Event, traceparent: Option<String>) -> Order {
-        let from =
-            Origin::Stored { last_seq: order.last_seq, in_flight: order.registers.in_flight() };
+        let from = Origin::Stored {
+            last_seq: order.last_seq,
+            in_flight: order.registers.in_flight(),
+            has_deadline: order.deadline().is_some(),
+        };
+        let before = order.registers.clone();
+        let seq = order.last_seq + 1;
         order
             .registers
-            .apply(&event)
+            .apply(&order.terms, seq, self.now_micros, &event)
             .expect("a request that was admitted and an answer that settles follow");
-        order.last_seq += 1;
-        let entry = Entry {
-            seq: order.last_seq,
-            status: order.status(),
-            at_micros: self.now_micros,
-            event,
-        };
-        let pending = self.pending(&order, traceparent);
+        order.last_seq = seq;
+        if order.registers.intent.revision > before.intent.revision {
+            order.digest = order.registers.sent_intent().digest();
+        }
+        let entry = Entry { seq, status: order.status(), at_micros: self.now_micros, event };
+        order.history_bytes += entry.approximate_bytes();
+        let kind = EntryKind::of(&before, &entry);
         let order_id = order.order_id;
-        let unchanged = || OrderChange {
+        let rises = order.registers.intent.revision > before.intent.revision;
+        let pending = rises.then(|| self.pending(&order, traceparent)).flatten();
+        let change = self.changes.entry(order_id).or_insert_with(|| OrderChange {
             order_id,
             from,
             at_micros: self.now_micros,
             to: None,
             entries: Vec::new(),
+            kinds: Vec::new(),
             pending: None,
-        };
-        let change = self.changes.entry(order_id).or_insert_with(unchanged);
+            deadline: None,
+        });
+        if rises {
+            change.pending = pending;
+        } else if order.registers.in_flight().is_none() {
+            change.pending = None;
+        }
         change.to = Some(order.state());
         change.entries.push(entry);
-        change.pending = pending;
+        change.kinds.push(kind);
+        change.deadline = order.deadline();
         self.orders.insert(order_id, order.clone());
         order
     }
@@ -210,7 +251,7 @@ impl BatchState {
 
     /// The first attempt of a pending command.
     fn first_sending(&self, order: &Order, pending: &Pending) -> AllocateStock {
-        let intent = order.registers.intent.clone();
+        let intent = order.registers.sent_intent();
         AllocateStock {
             traceparent: pending.traceparent.clone(),
             ..AllocateStock::first(order.order_id, intent, order.digest, self.now_micros)

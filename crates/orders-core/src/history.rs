@@ -1,10 +1,15 @@
 //! The history of an order, which is the only copy of its registers.
 
-use contract::{Allocations, Facts, Revision, Shortage, Wanted};
+use contract::{Allocations, BookedAt, Facts, Returned, Revision, Shortage, Wanted};
 
+use super::changes::{RequestKey, Tracking};
 use super::order::Terms;
 use super::registers::{Misfit, Registers};
-use super::status::Status;
+use super::status::{Purpose, Status};
+
+pub use kind::EntryKind;
+
+mod kind;
 
 /// One entry of an order's history after the first. The history is append-only (INV-4).
 ///
@@ -22,22 +27,32 @@ pub struct Entry {
     pub event: Event,
 }
 
+impl Entry {
+    /// About how long the entry is in a stored history, in bytes.
+    pub(super) fn approximate_bytes(&self) -> usize {
+        const ENTRY: usize = 150;
+        const LINE: usize = 40;
+        let lines = match &self.event {
+            Event::Intended(intended) => {
+                let wanted = intended.wanted.as_ref().map_or(0, |wanted| wanted.iter().len());
+                let shipped = intended.shipped.as_ref().map_or(0, |shipped| shipped.len());
+                let returned = intended.returned.as_ref().map_or(0, |returned| returned.len());
+                wanted + shipped + returned
+            }
+            Event::Settled { allocated, shortages, .. } => {
+                allocated.as_ref().map_or(0, |allocated| allocated.len()) + shortages.len()
+            }
+            Event::Paid { .. } | Event::Refunded { .. } | Event::Tracked { .. } => 0,
+        };
+        ENTRY + lines * LINE
+    }
+}
+
 /// What an entry adds to the registers. Numbers are absolute; what is `None` did not change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A request changed the intent.
-    Intended {
-        /// The new revision.
-        revision: Revision,
-        /// Who made the request; `None` if clients are not asked who they are.
-        actor: Option<String>,
-        /// Why, in the words of the client, if it said so.
-        reason: Option<String>,
-        /// What the order wants from now on.
-        wanted: Option<Wanted>,
-        /// What shall be shipped from now on.
-        shipped: Option<Allocations>,
-    },
+    /// The intent changed.
+    Intended(Box<Intended>),
     /// Inventory answered the current revision.
     Settled {
         /// When Inventory decided, in microseconds since 1970 UTC on its clock.
@@ -46,7 +61,80 @@ pub enum Event {
         allocated: Option<Allocations>,
         /// What was short, sorted by product; otherwise empty.
         shortages: Vec<Shortage>,
+        /// Where Inventory booked what came back to locations that it does not know.
+        booked_at: Option<Vec<BookedAt>>,
     },
+    /// A client recorded a payment.
+    Paid {
+        /// Who recorded it; `None` if clients are not asked who they are.
+        actor: Option<String>,
+        /// What tells it from other payments.
+        reference: String,
+        /// The amount, in minor units of the order's currency; at least 1.
+        amount_minor: i64,
+    },
+    /// A client recorded a refund.
+    Refunded {
+        /// Who recorded it; `None` if clients are not asked who they are.
+        actor: Option<String>,
+        /// What tells it from other refunds of the order.
+        reference: String,
+        /// The amount, in minor units of the order's currency; at least 1.
+        amount_minor: i64,
+    },
+    /// A client said how to follow a shipment.
+    Tracked {
+        /// Who said it; `None` if clients are not asked who they are.
+        actor: Option<String>,
+        /// The shipment's number.
+        shipment: u32,
+        /// How to follow it from now on.
+        tracking: Tracking,
+    },
+}
+
+/// A new intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intended {
+    /// The new revision.
+    pub revision: Revision,
+    /// What the revision is for. The history keeps it as the entry's status.
+    pub purpose: Purpose,
+    /// Who made the request; `None` if clients are not asked who they are, or if the service made
+    /// the revision itself.
+    pub actor: Option<String>,
+    /// Why, in the words of the client, if it said so.
+    pub reason: Option<String>,
+    /// What the order wants from now on.
+    pub wanted: Option<Wanted>,
+    /// What shall be shipped from now on.
+    pub shipped: Option<Allocations>,
+    /// What came back until now.
+    pub returned: Option<Returned>,
+    /// The idempotency key of a cancellation of lines, a shipment or a return.
+    pub key: Option<RequestKey>,
+    /// How to follow the shipment that the entry makes, if the client said so.
+    pub tracking: Option<Tracking>,
+    /// The number of the shipment that the entry takes back.
+    pub cancelled_shipment: Option<u32>,
+}
+
+impl Intended {
+    /// A revision that changes no number, made by nobody in particular.
+    pub fn unchanged(revision: Revision, purpose: Purpose) -> Self {
+        Self {
+            revision,
+            purpose,
+            actor: None,
+            reason: None,
+            wanted: None,
+            shipped: None,
+            returned: None,
+            key: None,
+            tracking: None,
+            cancelled_shipment: None,
+        }
+    }
 }
 
 /// An entry that does not continue the history before it (INV-4).
@@ -92,8 +180,9 @@ pub fn fold(terms: &Terms, entries: &[Entry]) -> Result<Registers, BrokenHistory
         if seq != expected {
             return Err(BrokenHistory::Gap { expected, found: seq });
         }
-        registers.apply(&entry.event).map_err(|misfit| BrokenHistory::Misfit { seq, misfit })?;
-        let expected = registers.status();
+        let applied = registers.apply(terms, seq, entry.at_micros, &entry.event);
+        applied.map_err(|misfit| BrokenHistory::Misfit { seq, misfit })?;
+        let expected = registers.status(terms);
         if entry.status != expected {
             return Err(BrokenHistory::Status { seq, expected, found: entry.status });
         }
@@ -108,7 +197,7 @@ pub fn last_allocated(entries: &[Entry]) -> Allocations {
         Event::Settled { allocated: Some(allocated), .. } if !allocated.is_empty() => {
             Some(allocated.clone())
         }
-        Event::Settled { .. } | Event::Intended { .. } => None,
+        _ => None,
     });
     allocated.unwrap_or_default()
 }
@@ -116,12 +205,14 @@ pub fn last_allocated(entries: &[Entry]) -> Allocations {
 impl Event {
     /// The event by which facts settle the revision that they answer.
     pub(super) fn settled(before: &Registers, facts: &Facts, decided_at_micros: i64) -> Self {
-        let known = before.facts.as_ref().map(|facts| facts.allocated.clone());
-        let unchanged = known.unwrap_or_default() == facts.allocated;
+        let known = before.facts.as_ref();
+        let allocated = known.map(|facts| facts.allocated.clone()).unwrap_or_default();
+        let booked_at = known.map(|facts| facts.booked_at.as_slice()).unwrap_or_default();
         Self::Settled {
             decided_at_micros,
-            allocated: (!unchanged).then(|| facts.allocated.clone()),
+            allocated: (allocated != facts.allocated).then(|| facts.allocated.clone()),
             shortages: facts.shortages.clone(),
+            booked_at: (booked_at != facts.booked_at).then(|| facts.booked_at.clone()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! An order: its content, which never changes, and its registers, which its history adds up to.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -63,6 +64,27 @@ pub struct Terms {
     pub total_minor: i64,
     /// 1 to 100 lines, in the order in which the client sent them.
     pub lines: Vec<OrderLine>,
+    /// How the order is paid, if it waits for its payment.
+    pub payment: Option<PaymentTerms>,
+}
+
+/// An order that waits for its payment: its units are reserved until then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaymentTerms {
+    /// How long the units are reserved, in seconds; 60 to [`MAX_WITHIN_S`](Self::MAX_WITHIN_S).
+    pub within_s: u32,
+}
+
+impl PaymentTerms {
+    /// The shortest time for a payment, in seconds: a minute.
+    pub const MIN_WITHIN_S: u32 = 60;
+    /// The longest time for a payment, in seconds: a week.
+    pub const MAX_WITHIN_S: u32 = 604_800;
+
+    /// How long the units are reserved, in microseconds.
+    pub fn within_micros(self) -> i64 {
+        i64::from(self.within_s) * 1_000_000
+    }
 }
 
 impl Terms {
@@ -77,6 +99,23 @@ impl Terms {
             .expect("an accepted order has 1 to 100 lines, and their sums are quantities")
     }
 
+    /// The value of this many units of each product, in minor units of the currency. The units fill
+    /// the lines of a product from the first one.
+    ///
+    /// It is at most the total if there are no more units than were ordered, so it cannot overflow
+    /// then.
+    pub fn value_of<'a>(&'a self, units: impl Fn(&ProductId) -> i64) -> i64 {
+        let mut left: BTreeMap<&ProductId, i64> = BTreeMap::new();
+        let value = |line: &'a OrderLine| {
+            let OrderLine { product_id, quantity, price_minor } = line;
+            let left = left.entry(product_id).or_insert_with(|| units(product_id));
+            let filled = quantity.units().min(*left);
+            *left -= filled;
+            filled.saturating_mul(*price_minor)
+        };
+        self.lines.iter().map(value).sum()
+    }
+
     /// Whether the terms have the same customer, products, quantities and prices, where `19.9` in a
     /// currency with two decimals is the same price as `19.9` in one with three.
     pub fn equals_but_for_the_currency(&self, other: &Self) -> bool {
@@ -88,6 +127,7 @@ impl Terms {
                     == amount(its.price_minor, self.currency)
         };
         self.customer_id == other.customer_id
+            && self.payment == other.payment
             && self.lines.len() == other.lines.len()
             && self.lines.iter().zip(&other.lines).all(equal)
     }
@@ -106,18 +146,20 @@ pub struct Order {
     pub digest: Digest,
     /// The number of the last entry of the history, from 1 (R13).
     pub last_seq: u32,
+    /// How long the stored history is, in bytes; about, for entries of the same batch (R17).
+    pub history_bytes: usize,
 }
 
 impl Order {
     /// The order after its first entry. `digest` is the digest of its first intent.
     pub fn placed(order_id: OrderId, terms: Terms, digest: Digest) -> Self {
         let registers = Registers::placed(terms.ordered());
-        Self { order_id, terms, registers, digest, last_seq: 1 }
+        Self { order_id, terms, registers, digest, last_seq: 1, history_bytes: 0 }
     }
 
     /// The status of the order.
     pub fn status(&self) -> Status {
-        self.registers.status()
+        self.registers.status(&self.terms)
     }
 }
 
@@ -136,6 +178,7 @@ mod tests {
                 quantity: Quantity::new(1).expect("a quantity"),
                 price_minor,
             }],
+            payment: None,
         };
         let ours = terms("BRL", "C1", 1990);
         for (other, expected) in [
@@ -151,6 +194,27 @@ mod tests {
             assert_eq!(ours.equals_but_for_the_currency(&other), expected, "{other:?}");
             assert_eq!(other.equals_but_for_the_currency(&ours), expected, "{other:?}");
         }
+    }
+
+    #[test]
+    fn units_fill_the_lines_of_a_product_from_the_first_one() {
+        let line = |product: &str, units, price_minor| OrderLine {
+            product_id: product.parse().expect("an id"),
+            quantity: Quantity::new(units).expect("a quantity"),
+            price_minor,
+        };
+        let terms = Terms {
+            customer_id: "C1".parse().expect("an id"),
+            currency: Currency::BRL,
+            total_minor: 2 * 100 + 5 + 3 * 10,
+            lines: vec![line("MUG", 2, 100), line("TEE", 1, 5), line("MUG", 3, 10)],
+            payment: None,
+        };
+        let value = |mugs: i64, tees: i64| {
+            terms.value_of(|product| if product.as_str() == "MUG" { mugs } else { tees })
+        };
+        assert_eq!(value(5, 1), terms.total_minor);
+        assert_eq!([value(0, 0), value(1, 0), value(2, 1), value(3, 0)], [0, 100, 205, 210]);
     }
 
     #[test]

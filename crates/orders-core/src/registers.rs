@@ -1,17 +1,44 @@
-//! The two registers of an order: what it intends, and what Inventory says that it has.
+//! The registers of an order: what it intends, what Inventory says that it has, and what clients
+//! recorded about it.
 
-use contract::{Digest, Facts, Intent, Revision, Wanted};
+use contract::{Allocations, Digest, Facts, Intent, ProductId, Revision, Wanted};
 
+use super::changes::{Cancellation, Return, Shipment, UsedKey};
 use super::history::Event;
-use super::status::{Request, Status, status};
+use super::order::Terms;
+use super::payment::{Balance, MoneyEntry, PaymentState, sum};
+use super::status::{Purpose, Status, status};
 
-/// The intent and the newest facts of an order. They are the fold of its history.
+mod apply;
+mod fits;
+
+/// What the history of an order adds up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registers {
-    /// What the order wants, by its newest revision. Facts never change it (R20).
+    /// What the order wants, by its newest revision, as it is written. Facts never change it (R20).
     pub intent: Intent,
+    /// What the newest revision is for.
+    pub purpose: Purpose,
     /// What Inventory said last; `None` until the first answer.
     pub facts: Option<Facts>,
+    /// The status that the order got by the newest answer; `None` until the first answer.
+    pub settled_as: Option<Status>,
+    /// When the order became `reserved`, in microseconds since 1970 UTC; `None` if it never was.
+    pub reserved_at_micros: Option<i64>,
+    /// The payments, oldest first. There is at most one.
+    pub payments: Vec<MoneyEntry>,
+    /// The refunds, oldest first.
+    pub refunds: Vec<MoneyEntry>,
+    /// The shipments, oldest first, also those that were cancelled.
+    pub shipments: Vec<Shipment>,
+    /// The returns, oldest first.
+    pub returns: Vec<Return>,
+    /// The cancellations of lines, oldest first.
+    pub cancellations: Vec<Cancellation>,
+    /// The idempotency keys of changes.
+    pub keys: Vec<UsedKey>,
+    /// How many entries clients made beside placing, cancelling, fulfilling and paying the order.
+    pub changes: usize,
 }
 
 /// What an answer of Inventory means for an order.
@@ -34,7 +61,31 @@ pub struct Misfit(&'static str);
 impl Registers {
     /// The registers of an order that was just placed.
     pub fn placed(ordered: Wanted) -> Self {
-        Self { intent: Intent::placed(ordered), facts: None }
+        Self {
+            intent: Intent::placed(ordered),
+            purpose: Purpose::Place,
+            facts: None,
+            settled_as: None,
+            reserved_at_micros: None,
+            payments: Vec::new(),
+            refunds: Vec::new(),
+            shipments: Vec::new(),
+            returns: Vec::new(),
+            cancellations: Vec::new(),
+            keys: Vec::new(),
+            changes: 0,
+        }
+    }
+
+    /// The intent that Inventory is sent: what is written, or 0 of each product if the deadline of
+    /// the payment has passed.
+    pub fn sent_intent(&self) -> Intent {
+        match self.purpose {
+            Purpose::Expire => {
+                Intent { wanted: self.intent.wanted.nothing(), ..self.intent.clone() }
+            }
+            _ => self.intent.clone(),
+        }
     }
 
     /// The revision that the newest facts answer; `None` until the first answer.
@@ -48,31 +99,84 @@ impl Registers {
         (self.settled() < Some(revision)).then_some(revision)
     }
 
-    /// The status of the order.
-    pub fn status(&self) -> Status {
-        status(&self.intent, self.facts.as_ref())
+    /// The status of the order, which was placed on these terms.
+    pub fn status(&self, terms: &Terms) -> Status {
+        status(&self.intent, self.purpose, self.facts.as_ref(), || {
+            terms.payment.is_some() && sum(&self.payments) < self.value(terms)
+        })
     }
 
-    /// The intent by which the order carries out an admitted request: the next revision, with the
-    /// numbers that the request changes.
-    ///
-    /// To cancel is to want nothing. To fulfill is to ship all that is allocated.
-    pub fn next_intent(&self, request: Request) -> Intent {
-        let revision = self.intent.revision.next();
-        match request {
-            Request::Cancel => {
-                Intent { revision, wanted: self.intent.wanted.nothing(), ..self.intent.clone() }
+    /// The units of a product that the order keeps: what it was granted, or while the intent is
+    /// ahead, what it wants. An order whose deadline passed keeps nothing (INV-10).
+    pub fn kept(&self, product_id: &ProductId) -> i64 {
+        match (&self.facts, self.purpose) {
+            (_, Purpose::Expire) => 0,
+            (Some(facts), _) if facts.revision >= self.intent.revision => {
+                facts.allocated.of(product_id)
             }
-            Request::Fulfill => {
-                let allocated = self.facts.as_ref().map(|facts| facts.allocated.clone());
-                let shipped = allocated.unwrap_or_default();
-                Intent { revision, shipped, ..self.intent.clone() }
-            }
+            (_, _) => self.intent.wanted.of(product_id),
         }
     }
 
-    /// Reads an answer of Inventory. `digest` is the digest of the current intent, `answered` that
-    /// of the intent that Inventory carried out.
+    /// The value of what the order keeps, in minor units.
+    fn value(&self, terms: &Terms) -> i64 {
+        terms.value_of(|product_id| self.kept(product_id))
+    }
+
+    /// What must be given back: `max(0, paid − refunded − value(kept))`, in minor units (INV-9).
+    pub fn refund_due_minor(&self, terms: &Terms) -> i64 {
+        if self.payments.is_empty() {
+            return 0;
+        }
+        (sum(&self.payments) - sum(&self.refunds) - self.value(terms)).max(0)
+    }
+
+    /// The money of the order; `None` if it was placed without a payment.
+    pub fn balance(&self, terms: &Terms) -> Option<Balance> {
+        let payment = terms.payment?;
+        let status = self.status(terms);
+        let wanted = terms.value_of(|product_id| self.intent.wanted.of(product_id));
+        let amount_minor = if status == Status::Rejected { 0 } else { wanted };
+        let paid_minor = sum(&self.payments);
+        let refund_due_minor = self.refund_due_minor(terms);
+        let state = match status {
+            _ if refund_due_minor > 0 => PaymentState::RefundDue,
+            _ if paid_minor > 0 => PaymentState::Paid,
+            Status::Received | Status::Reserved if amount_minor > 0 => PaymentState::Due,
+            Status::Expiring | Status::Expired => PaymentState::Expired,
+            _ => PaymentState::NotDue,
+        };
+        let pay_by_micros = (status == Status::Reserved)
+            .then_some(self.reserved_at_micros)
+            .flatten()
+            .map(|at| at.saturating_add(payment.within_micros()));
+        Some(Balance {
+            amount_minor,
+            paid_minor,
+            refunded_minor: sum(&self.refunds),
+            refund_due_minor,
+            pay_by_micros,
+            state,
+        })
+    }
+
+    /// The units that Inventory said last that the order has.
+    pub fn allocated(&self) -> Allocations {
+        self.facts.as_ref().map(|facts| facts.allocated.clone()).unwrap_or_default()
+    }
+
+    /// Whether Inventory still has to take units from the order: the intent wants less than the
+    /// facts grant. Which units are taken, Orders cannot know (R22).
+    pub fn is_reducing(&self) -> bool {
+        let Some(facts) = &self.facts else { return false };
+        let sent = self.sent_intent();
+        sent.wanted
+            .iter()
+            .any(|line| i64::from(line.quantity) < facts.allocated.of(&line.product_id))
+    }
+
+    /// Reads an answer of Inventory. `digest` is the digest of the intent that was sent last,
+    /// `answered` that of the intent that Inventory carried out.
     pub fn read(&self, facts: &Facts, answered: Digest, digest: Digest) -> Reading {
         if facts.revision < self.intent.revision {
             return Reading::Stale;
@@ -88,85 +192,28 @@ impl Registers {
             Some(known) if known.revision == facts.revision => {
                 Reading::Anomaly("the answer contradicts an earlier answer of the same revision")
             }
-            _ => match fits(&self.intent, facts) {
+            _ => match self.fits(facts) {
                 Ok(()) => Reading::Settles,
                 Err(Misfit(why)) => Reading::Anomaly(why),
             },
         }
     }
 
-    /// Adds an event of the history: the fold's step.
+    /// Adds an event of the history: the fold's step. `seq` and `at_micros` are those of its entry.
     ///
     /// # Errors
     ///
     /// [`Misfit`] if no order that was decided correctly has this event next. Nothing is changed
     /// then.
-    pub fn apply(&mut self, event: &Event) -> Result<(), Misfit> {
-        match event {
-            Event::Intended { revision, wanted, shipped, .. } => {
-                if *revision != self.intent.revision.next() {
-                    return Err(Misfit("the revision does not follow the one before"));
-                }
-                let wanted = wanted.clone().unwrap_or_else(|| self.intent.wanted.clone());
-                let shipped = shipped.clone().unwrap_or_else(|| self.intent.shipped.clone());
-                let intent = Intent { revision: *revision, wanted, shipped };
-                self.follows(&intent)?;
-                self.intent = intent;
-            }
-            Event::Settled { allocated, shortages, .. } => {
-                let known = self.facts.as_ref().map(|facts| facts.allocated.clone());
-                let facts = Facts {
-                    revision: self.intent.revision,
-                    allocated: allocated.clone().or(known).unwrap_or_default(),
-                    shortages: shortages.clone(),
-                };
-                if self.in_flight().is_none() {
-                    return Err(Misfit("the revision was already answered"));
-                }
-                fits(&self.intent, &facts)?;
-                self.facts = Some(facts);
-            }
-        }
-        Ok(())
+    pub fn apply(
+        &mut self,
+        terms: &Terms,
+        seq: u32,
+        at_micros: i64,
+        event: &Event,
+    ) -> Result<(), Misfit> {
+        apply::apply(self, terms, apply::At { seq, at_micros }, event)
     }
-
-    /// Checks that a request could have made this intent from these registers.
-    fn follows(&self, intent: &Intent) -> Result<(), Misfit> {
-        let made_by = |request| self.next_intent(request) == *intent;
-        let admitted = |request| self.status().admits(request) == super::status::Admission::Next;
-        let any = [Request::Cancel, Request::Fulfill];
-        if any.into_iter().any(|request| admitted(request) && made_by(request)) {
-            Ok(())
-        } else {
-            Err(Misfit("no request makes this intent from the one before"))
-        }
-    }
-}
-
-/// Checks the arithmetic of a line for facts that answer an intent (INV-10).
-///
-/// At the revision that places the order, Inventory grants all of it or nothing, and says what was
-/// short. At every other revision the order has what it wants, and what is shipped was allocated.
-fn fits(intent: &Intent, facts: &Facts) -> Result<(), Misfit> {
-    if facts.allocated.iter().any(|allocation| !intent.wanted.names(&allocation.product_id)) {
-        return Err(Misfit("a product is allocated that the order does not name"));
-    }
-    let rejected = intent.revision == Revision::FIRST && facts.allocated.is_empty();
-    if rejected == facts.shortages.is_empty() {
-        return Err(Misfit("shortages are named exactly when an order is rejected"));
-    }
-    let granted_as_wanted = intent
-        .wanted
-        .iter()
-        .all(|line| facts.allocated.of(&line.product_id) == i64::from(line.quantity));
-    if !rejected && !granted_as_wanted {
-        return Err(Misfit("the order has other units than it wants"));
-    }
-    let all_allocated = intent.shipped.iter().all(|shipped| {
-        let allocated = facts.allocated.at(&shipped.product_id, &shipped.location_id);
-        shipped.quantity.units() <= allocated
-    });
-    if all_allocated { Ok(()) } else { Err(Misfit("more is shipped than was allocated")) }
 }
 
 #[cfg(test)]

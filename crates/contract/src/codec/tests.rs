@@ -249,7 +249,8 @@ fn every_stored_example_is_still_read_and_written_in_the_same_bytes() {
     }
     let digests = |answer: &StockAllocated| answer.digest;
     let answered: Vec<Digest> = answers.iter().map(digests).collect();
-    let sent: Vec<Digest> = [0, 0, 0, 1, 2, 3, 4].map(|index: usize| commands[index].digest).to_vec();
+    let sent: Vec<Digest> =
+        [0, 0, 0, 1, 2, 3, 4].map(|index: usize| commands[index].digest).to_vec();
     assert_eq!(answered, sent);
     assert_eq!(answers[1].facts.shortages.len(), 2);
 }

@@ -16,6 +16,7 @@ use super::tally::{Exchange, Response, Tally};
 use super::wire::{Answer, Broken, Endpoint, Line};
 use super::workload::{Order, Workload};
 
+mod changes;
 mod open;
 
 /// How orders arrive.
@@ -139,34 +140,49 @@ impl Load {
     /// Places the next order, which was scheduled for `intended`. Returns its response, or `None`
     /// if another task watches the order.
     async fn place(self: &Arc<Self>, line: &mut Line, intended: Instant) -> Option<Response> {
-        let Order { body, watched } =
-            self.workload.lock().expect("nothing panics while it makes an order").next();
-        if watched {
+        let order = self.workload.lock().expect("nothing panics while it makes an order").next();
+        if order.watched || order.changes {
             let permit = self
                 .may_watch
                 .clone()
                 .acquire_owned()
                 .await
                 .expect("the semaphore is never closed");
-            tokio::spawn(self.clone().watch(body, intended, permit));
+            if order.changes {
+                tokio::spawn(self.clone().change(order, intended, permit));
+            } else {
+                tokio::spawn(self.clone().watch(order.body, intended, permit));
+            }
             return None;
         }
         let held = intended.elapsed();
-        let reported = reported(line.place(&body, PATIENCE).await, false);
+        let reported = reported(line.place(&order.body, PATIENCE).await, false);
         self.count(reported.clone(), false, intended, held);
         Some(reported)
     }
 
     /// Places an order and waits for its outcome.
     async fn watch(self: Arc<Self>, body: Bytes, intended: Instant, _permit: OwnedSemaphorePermit) {
-        let free = || self.watchers.lock().expect("nothing panics while it holds the watchers");
-        let idle = free().pop();
-        let in_use = MAX_WATCHED as usize - self.may_watch.available_permits();
-        let mut line = idle.unwrap_or_else(|| self.line(in_use));
+        let mut line = self.idle_watcher();
         let held = intended.elapsed();
         let reported = reported(line.place_and_wait(&body, WATCHING_PATIENCE).await, true);
         self.count(reported, true, intended, held);
-        free().push(line);
+        self.keep_watcher(line);
+    }
+
+    /// A connection for an order that is watched.
+    fn idle_watcher(&self) -> Line {
+        let idle = self.watchers().pop();
+        let in_use = MAX_WATCHED as usize - self.may_watch.available_permits();
+        idle.unwrap_or_else(|| self.line(in_use))
+    }
+
+    fn keep_watcher(&self, line: Line) {
+        self.watchers().push(line);
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.watchers.lock().expect("nothing panics while it holds the watchers")
     }
 
     fn count(&self, reported: Response, watched: bool, intended: Instant, held: Duration) {
@@ -202,7 +218,7 @@ const NOTHING_DONE: [&str; 3] = ["storage_full", "storage_unavailable", "shuttin
 /// Whether the receipt says what has become of the order.
 pub(super) fn is_outcome(receipt: &[u8]) -> bool {
     let receipt: Value = serde_json::from_slice(receipt).unwrap_or_default();
-    matches!(receipt["status"].as_str(), Some("confirmed" | "rejected"))
+    matches!(receipt["status"].as_str(), Some("confirmed" | "reserved" | "rejected"))
 }
 
 #[cfg(test)]
@@ -221,6 +237,7 @@ mod tests {
             (answer(200, r#"{"status":"received"}"#), false, accepted(false)),
             (answer(200, r#"{"status":"received"}"#), true, accepted(false)),
             (answer(200, r#"{"status":"confirmed"}"#), true, accepted(true)),
+            (answer(200, r#"{"status":"reserved"}"#), true, accepted(true)),
             (answer(200, r#"{"status":"rejected"}"#), true, accepted(true)),
             (answer(503, r#"{"status":503,"code":"overloaded"}"#), false, Response::Shed),
             (

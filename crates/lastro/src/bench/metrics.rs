@@ -27,6 +27,8 @@ pub(super) struct Numbers {
     pub(super) at: Instant,
     pub(super) placed: u64,
     pub(super) confirmed: u64,
+    /// Orders that got their stock and waited for their payment.
+    pub(super) reserved: u64,
     pub(super) rejected: u64,
     /// Commands in flight, as the sweeper last reported them.
     pub(super) pending: u64,
@@ -112,6 +114,7 @@ impl Numbers {
             at,
             placed: sum("orders_placed_total", None)?,
             confirmed: settled("confirmed"),
+            reserved: settled("reserved"),
             rejected: settled("rejected"),
             pending,
             batches,
@@ -120,7 +123,7 @@ impl Numbers {
     }
 
     pub(super) fn settled(&self) -> u64 {
-        self.confirmed.saturating_add(self.rejected)
+        self.confirmed.saturating_add(self.reserved).saturating_add(self.rejected)
     }
 
     /// The difference to `earlier`. Values that do not accumulate, such as memory, are the present
@@ -139,6 +142,7 @@ impl Numbers {
             at: self.at,
             placed: self.placed.saturating_sub(earlier.placed),
             confirmed: self.confirmed.saturating_sub(earlier.confirmed),
+            reserved: self.reserved.saturating_sub(earlier.reserved),
             rejected: self.rejected.saturating_sub(earlier.rejected),
             pending: self.pending,
             batches: batches.collect(),
@@ -167,6 +171,7 @@ mod tests {
     const ORDERS: &str = r#"
 orders_placed_total 10
 orders_settled_total{outcome="confirmed"} 6
+orders_settled_total{outcome="reserved"} 1
 orders_settled_total{outcome="rejected"} 1
 commands_pending 3
 batch_size_count{service="orders"} 2
@@ -190,7 +195,7 @@ process_resident_memory_bytes 1000
         let inventory =
             "batch_size_count{service=\"inventory\"} 7\nprocess_cpu_seconds_total 0.5\n# EOF\n";
         let both = numbers(&[ORDERS, ORDERS, inventory]).expect("numbers");
-        assert_eq!((both.placed, both.confirmed, both.rejected, both.settled()), (20, 12, 2, 14));
+        assert_eq!((both.placed, both.confirmed, both.rejected, both.settled()), (20, 12, 2, 16));
         assert_eq!(both.pending, 3, "two replicas see the same database");
         assert_eq!((both.batches["orders"].count(), both.batches["inventory"].count()), (4, 7));
         let costs: Vec<_> =

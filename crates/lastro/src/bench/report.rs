@@ -27,6 +27,7 @@ pub(super) struct Setting {
     pub(super) lines: (u32, u32),
     pub(super) stock: u64,
     pub(super) settle_sample: f64,
+    pub(super) changes: f64,
 }
 
 /// The measurements of a run.
@@ -60,8 +61,8 @@ impl Report {
         let mut problems = Vec::new();
         if whole.settled() != whole.placed || whole.pending > 0 {
             problems.push(format!(
-                "orders are unaccounted for: {} accepted, {} confirmed, {} rejected, {} commands in flight",
-                whole.placed, whole.confirmed, whole.rejected, whole.pending
+                "orders are unaccounted for: {} accepted, {} confirmed, {} reserved, {} rejected, {} commands in flight",
+                whole.placed, whole.confirmed, whole.reserved, whole.rejected, whole.pending
             ));
         }
         if let Some(problem) = disagreement(reported, whole.placed) {
@@ -69,6 +70,10 @@ impl Report {
         }
         if reported.failed() > 0 {
             problems.push(format!("{} orders failed", reported.failed()));
+        }
+        let changes_failed: u64 = self.tally.changes.errors.values().sum();
+        if changes_failed > 0 {
+            problems.push(format!("{changes_failed} changes of orders failed"));
         }
         if reported.unsettled > 0 {
             problems

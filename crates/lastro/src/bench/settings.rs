@@ -69,6 +69,10 @@ pub(crate) struct Args {
     /// Percentage of orders whose client waits for the outcome (Prefer: wait=30)
     #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = per_cent)]
     pub(super) settle_sample: f64,
+    /// Percentage of orders that wait for their payment, and are then paid, shipped in two parts and
+    /// partly returned
+    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = per_cent)]
+    pub(super) changes: f64,
     /// Print one JSON document instead of the table
     #[arg(long)]
     pub(super) json: bool,
@@ -218,6 +222,7 @@ impl Args {
             zipf_exponent: self.zipf_exponent,
             lines,
             watched: self.settle_sample / PER_CENT,
+            changed: self.changes / PER_CENT,
         })
     }
 

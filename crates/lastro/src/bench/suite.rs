@@ -35,7 +35,7 @@ pub(super) struct SuiteArgs {
     /// Measure everything that the project claims about its speed, one row after the other, on
     /// throwaway servers and data in a temporary folder. Takes hours, and needs PostgreSQL and NATS
     #[arg(long, conflicts_with_all = ["rate", "connections", "clients", "warm_up", "duration", "products",
-        "popularity", "zipf_exponent", "lines", "stock", "seed", "settle_sample", "url", "orders_url",
+        "popularity", "zipf_exponent", "lines", "stock", "seed", "settle_sample", "changes", "url", "orders_url",
         "inventory_url", "metrics_url", "bus_url"])]
     pub(super) suite: bool,
     /// Only this row; repeat it for several

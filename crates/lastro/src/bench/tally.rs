@@ -91,13 +91,54 @@ pub(super) struct Tally {
     pub(super) held: Times,
     /// Orders that were due but never sent.
     pub(super) unsent: u64,
+    /// What clients did to orders after they were reserved.
+    pub(super) changes: Changes,
+}
+
+/// Payments, shipments and returns, until Inventory has answered them.
+#[derive(Clone, Debug)]
+pub(super) struct Changes {
+    pub(super) done: u64,
+    /// Those in the measured time.
+    pub(super) measured: u64,
+    /// By kind, such as `timeout` and `409 order_busy`.
+    pub(super) errors: BTreeMap<String, u64>,
+    pub(super) times: Times,
+}
+
+impl Changes {
+    fn new() -> Self {
+        Self { done: 0, measured: 0, errors: BTreeMap::new(), times: times() }
+    }
+
+    /// Counts a change, or its failure.
+    pub(super) fn count(&mut self, failure: Option<String>, measured: bool, took: Duration) {
+        match failure {
+            Some(kind) => *self.errors.entry(kind).or_default() += 1,
+            None => {
+                self.done += 1;
+                if measured {
+                    self.measured += 1;
+                    record(&mut self.times, took);
+                }
+            }
+        }
+    }
 }
 
 impl Tally {
     pub(super) fn new() -> Self {
         let whole = Counts::default();
         let measured = Counts::default();
-        Self { whole, measured, receipts: times(), outcomes: times(), held: times(), unsent: 0 }
+        Self {
+            whole,
+            measured,
+            receipts: times(),
+            outcomes: times(),
+            held: times(),
+            unsent: 0,
+            changes: Changes::new(),
+        }
     }
 
     pub(super) fn count(&mut self, exchange: &Exchange) {

@@ -108,6 +108,23 @@ impl Line {
         self.send(&Method::POST, ORDERS, WAIT, body, patience).await
     }
 
+    /// Changes an order, and waits until Inventory has answered.
+    pub(super) async fn change(
+        &mut self,
+        path: &str,
+        key: Option<&str>,
+        body: &[u8],
+        patience: Duration,
+    ) -> Result<Answer, Broken> {
+        let mut headers = WAIT.to_owned();
+        if let Some(key) = key {
+            headers.push_str("idempotency-key: ");
+            headers.push_str(key);
+            headers.push_str("\r\n");
+        }
+        self.send(&Method::POST, path, &headers, body, patience).await
+    }
+
     async fn send(
         &mut self,
         method: &Method,

@@ -23,6 +23,8 @@ pub(crate) enum Popularity {
 
 /// The fraction of orders that contain the hot product.
 const HOT_ORDERS: f64 = 0.95;
+/// The end of an order that waits for its payment.
+const PAYMENT: &str = r#"],"payment":{"within_s":3600}}"#;
 /// The number of customers, of which each order has a random one.
 const CUSTOMERS: u64 = 10_000;
 
@@ -37,6 +39,8 @@ pub(super) struct Profile {
     pub(super) lines: RangeInclusive<u32>,
     /// The fraction of orders whose client waits for the outcome.
     pub(super) watched: f64,
+    /// The fraction of orders that are paid, shipped in two parts, and partly returned.
+    pub(super) changed: f64,
 }
 
 /// One order, ready to send.
@@ -45,6 +49,12 @@ pub(super) struct Order {
     pub(super) body: Bytes,
     /// Whether the client waits for the outcome.
     pub(super) watched: bool,
+    /// Whether the order waits for its payment, and is changed afterwards.
+    pub(super) changes: bool,
+    /// The product of the first line, counted from 0.
+    pub(super) first_product: u32,
+    /// How many lines the order has.
+    pub(super) lines: usize,
 }
 
 /// A generator of random orders.
@@ -79,7 +89,15 @@ impl Workload {
         }
         let customer = self.rng.u64(..CUSTOMERS);
         let watched = self.rng.f64() < self.profile.watched;
-        Order { body: body(customer, &self.chosen), watched }
+        // Without changes, the same seed makes the same orders as ever.
+        let changes = self.profile.changed > 0.0 && self.rng.f64() < self.profile.changed;
+        Order {
+            body: body(customer, &self.chosen, changes),
+            watched,
+            changes,
+            first_product: self.chosen.first().copied().unwrap_or_default(),
+            lines: self.chosen.len(),
+        }
     }
 
     fn choose(&mut self, line: u32) -> u32 {
@@ -117,7 +135,7 @@ pub(super) fn product_id(product: u32) -> String {
 }
 
 /// The body of an order. Prices are whole numbers, which are valid in every currency.
-fn body(customer: u64, products: &[u32]) -> Bytes {
+fn body(customer: u64, products: &[u32], with_payment: bool) -> Bytes {
     let mut text = String::with_capacity(64 + 64 * products.len());
     let written = write!(text, r#"{{"customer_id":"bench-{customer}","products":["#);
     written.expect("a string takes everything");
@@ -130,7 +148,7 @@ fn body(customer: u64, products: &[u32]) -> Bytes {
             write!(text, r#"{comma}{{"product_id":"bench-{id:04}","quantity":1,"price":{price}}}"#);
         written.expect("a string takes everything");
     }
-    text.push_str("]}");
+    text.push_str(if with_payment { PAYMENT } else { "]}" });
     text.into()
 }
 
@@ -148,6 +166,7 @@ mod tests {
             zipf_exponent: 1.0,
             lines: 1..=5,
             watched: 0.05,
+            changed: 0.0,
         }
     }
 
@@ -220,5 +239,18 @@ mod tests {
             let seen = (0..10_000).filter(|_| workload.next().watched).count();
             assert!(expected.contains(&seen), "{seen} for {watched}");
         }
+    }
+    #[test]
+    fn orders_that_change_wait_for_their_payment() {
+        let mut workload = Workload::new(Profile { changed: 0.2, ..profile(Popularity::Uniform) });
+        let orders: Vec<Order> = (0..1000).map(|_| workload.next()).collect();
+        for order in &orders {
+            let body: Value = serde_json::from_slice(&order.body).expect("JSON");
+            assert_eq!(body["payment"].is_object(), order.changes);
+            assert_eq!(body["products"].as_array().map(Vec::len), Some(order.lines));
+            assert_eq!(body["products"][0]["product_id"], product_id(order.first_product));
+        }
+        let changing = orders.iter().filter(|order| order.changes).count();
+        assert!((150..=250).contains(&changing), "{changing}");
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ pub(super) struct DemoClient {
 pub(super) struct Stock {
     product_id: String,
     name: String,
-    on_hand: i64,
+    pub(super) on_hand: i64,
     reserved: i64,
     pub(super) available: i64,
 }
@@ -71,13 +71,13 @@ impl DemoClient {
         &self,
         path: &str,
         body: &Value,
-        header: Option<(&'static str, &'static str)>,
+        headers: &[(&'static str, &'static str)],
     ) -> anyhow::Result<Value> {
         print_line(format_args!("POST {path}"))?;
         let mut request = self.client.post(self.url(path)).json(body);
-        if let Some((name, value)) = header {
+        for (name, value) in headers {
             print_line(format_args!("{name}: {value}"))?;
-            request = request.header(name, value);
+            request = request.header(*name, *value);
         }
         print_line(format_args!("{}\n", pretty(body)))?;
         let response = request.send().await?;
@@ -88,7 +88,7 @@ impl DemoClient {
         }
         let body: Value = response.json().await?;
         print_line(format_args!("{}\n", pretty(&body)))?;
-        ensure!(status == StatusCode::OK, "the status of the response is {status}");
+        ensure!(status.is_success(), "the status of the response is {status}");
         Ok(body)
     }
 

@@ -34,7 +34,7 @@ pub(super) async fn order(client: &DemoClient, shutdown: CancellationToken) -> a
 }
 
 /// Places an order, fulfills every third, cancels every seventh, and restocks a product that runs
-/// low.
+/// low. Every fifth order waits for its payment; all but every fourth of these are paid.
 async fn one_round(client: &DemoClient, round: usize) -> anyhow::Result<()> {
     let line = |at: usize, quantity: usize| {
         let (id, _, price, _, _) = PRODUCTS[at % PRODUCTS.len()];
@@ -42,9 +42,17 @@ async fn one_round(client: &DemoClient, round: usize) -> anyhow::Result<()> {
     };
     let lines: Vec<Value> =
         (0..=round % 3).map(|n| line(round * 5 + n, 1 + (round + n) % 2)).collect();
-    let order = json!({"customer_id": format!("customer-{}", round % 17), "products": lines});
+    let mut order = json!({"customer_id": format!("customer-{}", round % 17), "products": lines});
+    let with_payment = round % 5 == 4;
+    if with_payment {
+        order["payment"] = json!({"within_s": 120});
+    }
     let receipt = client.post("/api/orders", &order).await?;
     let path = format!("/api/orders/{}", receipt["order_id"].as_str().unwrap_or_default());
+    if with_payment && round % 4 != 3 {
+        let payment = json!({"reference": format!("charge-{round}")});
+        client.post(&format!("{path}/pay"), &payment).await?;
+    }
     if round % 7 == 6 {
         client.post(&format!("{path}/cancel"), &json!({"reason": "changed my mind"})).await?;
     } else if round % 3 == 2 && client.get(&path).await?["status"] == "confirmed" {

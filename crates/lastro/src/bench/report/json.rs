@@ -21,6 +21,7 @@ impl Report {
             "measured_seconds": self.lasted.as_secs_f64(),
             "measured": self.measured_json(),
             "whole_run": self.whole_json(),
+            "changes": self.changes_json(),
             "latency_ms": self.latency_json(),
             "commands_per_commit": self.batches_json(),
             "processes": self.processes_json(),
@@ -48,6 +49,7 @@ impl Report {
             "lines": [its.lines.0, its.lines.1],
             "stock": its.stock,
             "settle_sample_percent": its.settle_sample,
+            "changes_percent": its.changes,
         })
     }
 
@@ -74,10 +76,21 @@ impl Report {
         object.insert("unsent".to_owned(), json!(self.tally.unsent));
         object.insert("placed".to_owned(), json!(self.whole.placed));
         object.insert("confirmed".to_owned(), json!(self.whole.confirmed));
+        object.insert("reserved".to_owned(), json!(self.whole.reserved));
         object.insert("rejected".to_owned(), json!(self.whole.rejected));
         object.insert("commands_pending".to_owned(), json!(self.whole.pending));
         object.insert("settled_after_seconds".to_owned(), json!(self.settled_after.as_secs_f64()));
         object.into()
+    }
+
+    fn changes_json(&self) -> Value {
+        let changes = &self.tally.changes;
+        json!({
+            "done": changes.done,
+            "measured_per_second": self.rate(changes.measured),
+            "errors": changes.errors,
+            "latency_ms": times(&changes.times),
+        })
     }
 
     fn latency_json(&self) -> Value {

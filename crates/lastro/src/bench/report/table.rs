@@ -71,12 +71,21 @@ impl Report {
             self.rate_of_services(window.confirmed),
             whole.confirmed,
         )?;
+        if whole.reserved > 0 {
+            let changes = &self.tally.changes;
+            let rate = self.rate_of_services(window.reserved);
+            row("reserved for payment", window.reserved, rate, whole.reserved)?;
+            row("changes", changes.measured, self.rate(changes.measured), changes.done)?;
+        }
         row("rejected", window.rejected, self.rate_of_services(window.rejected), whole.rejected)?;
         row("shed (overloaded)", measured.shed, self.rate(measured.shed), all.shed)?;
         row("failed", measured.failed(), self.rate(measured.failed()), all.failed())?;
         for (kind, count) in &all.errors {
             let measured = measured.errors.get(kind).copied().unwrap_or(0);
             writeln!(f, "    {kind:<20}{measured:>12}{:>24}", count)?;
+        }
+        for (kind, count) in &self.tally.changes.errors {
+            writeln!(f, "    change: {kind:<12}{count:>36}")?;
         }
         if self.tally.unsent > 0 {
             writeln!(f, "  {} orders were due but never sent", self.tally.unsent)?;
@@ -97,6 +106,9 @@ impl Report {
             time_row(f, "  as measured", &self.tally.receipts)?;
         }
         time_row(f, "until the outcome", &self.tally.outcomes)?;
+        if !self.tally.changes.times.is_empty() {
+            time_row(f, "until a change is done", &self.tally.changes.times)?;
+        }
         match usual {
             Some(usual) => writeln!(
                 f,

@@ -18,6 +18,7 @@ fn numbers(placed: u64, confirmed: u64, rejected: u64) -> Numbers {
         at: Instant::now(),
         placed,
         confirmed,
+        reserved: 0,
         rejected,
         pending: 0,
         batches: BTreeMap::new(),
@@ -38,6 +39,7 @@ fn report(kind: Loop, answers: &[(Response, u64)], whole: Numbers) -> Report {
         lines: (1, 5),
         stock: 100,
         settle_sample: 5.0,
+        changes: 0.0,
     };
     let mut tally = Tally::new();
     for (reported, took_ms) in answers {
@@ -96,13 +98,13 @@ fn inconsistent_counts_are_problems() {
         (
             accepted(5),
             numbers(5, 3, 1),
-            &["orders are unaccounted for: 5 accepted, 3 confirmed, 1 rejected"][..],
+            &["orders are unaccounted for: 5 accepted, 3 confirmed, 0 reserved, 1 rejected"][..],
         ),
         (
             accepted(5),
             pending,
             &[
-                "orders are unaccounted for: 5 accepted, 3 confirmed, 2 rejected, 1 commands in flight",
+                "orders are unaccounted for: 5 accepted, 3 confirmed, 0 reserved, 2 rejected, 1 commands in flight",
             ],
         ),
         (

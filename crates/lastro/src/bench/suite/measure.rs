@@ -63,6 +63,7 @@ impl Pressure {
             zipf_exponent: 1.0,
             lines: self.lines..=self.lines,
             watched: self.watched,
+            changed: 0.0,
         })
     }
 }

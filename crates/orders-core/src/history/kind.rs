@@ -1,0 +1,95 @@
+//! What an entry of a history is, for those who follow the changes of orders.
+
+use super::{Entry, Event};
+use crate::registers::Registers;
+use crate::status::{Purpose, Status};
+
+/// What an entry of a history is: a status that the order got, or a change beside its status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntryKind {
+    /// The order got this status.
+    Status(Status),
+    /// A client recorded a payment.
+    Paid,
+    /// A client recorded a refund.
+    Refunded,
+    /// A client cancelled units of the order.
+    CancellationCreated,
+    /// A client shipped units of the order.
+    ShipmentCreated,
+    /// A client said how to follow a shipment.
+    ShipmentTracked,
+    /// A client cancelled a shipment.
+    ShipmentCancelled,
+    /// Units came back.
+    ReturnCreated,
+    /// Inventory carried out the changes since its last answer.
+    Amended,
+}
+
+impl EntryKind {
+    /// All kinds, statuses first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let others = [
+            Self::Paid,
+            Self::Refunded,
+            Self::CancellationCreated,
+            Self::ShipmentCreated,
+            Self::ShipmentTracked,
+            Self::ShipmentCancelled,
+            Self::ReturnCreated,
+            Self::Amended,
+        ];
+        let not_amending = |status: &Status| *status != Status::Amending;
+        let statuses = Status::ALL.into_iter().filter(not_amending).map(Self::Status);
+        statuses.chain(others)
+    }
+
+    /// The name in the types of events, after `dev.lastro.order.`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Status(status) => status.as_str(),
+            Self::Paid => "paid",
+            Self::Refunded => "refunded",
+            Self::CancellationCreated => "cancellation.created",
+            Self::ShipmentCreated => "shipment.created",
+            Self::ShipmentTracked => "shipment.tracked",
+            Self::ShipmentCancelled => "shipment.cancelled",
+            Self::ReturnCreated => "return.created",
+            Self::Amended => "amended",
+        }
+    }
+
+    /// The kind of an entry that follows on these registers.
+    ///
+    /// A change is no news about the status unless it ships the rest: then the order is `fulfilled`
+    /// by the answer to it.
+    pub fn of(before: &Registers, entry: &Entry) -> Self {
+        match &entry.event {
+            Event::Paid { .. } => Self::Paid,
+            Event::Refunded { .. } => Self::Refunded,
+            Event::Tracked { .. } => Self::ShipmentTracked,
+            Event::Intended(intended) if intended.cancelled_shipment.is_some() => {
+                Self::ShipmentCancelled
+            }
+            Event::Intended(intended) if intended.key.is_some() => {
+                if intended.shipped.is_some() {
+                    Self::ShipmentCreated
+                } else if intended.returned.is_some() {
+                    Self::ReturnCreated
+                } else {
+                    Self::CancellationCreated
+                }
+            }
+            Event::Settled { .. } if before.purpose == Purpose::Amend => {
+                let fulfilled = Status::Fulfilled;
+                if entry.status == fulfilled && before.settled_as != Some(fulfilled) {
+                    Self::Status(fulfilled)
+                } else {
+                    Self::Amended
+                }
+            }
+            Event::Settled { .. } | Event::Intended(_) => Self::Status(entry.status),
+        }
+    }
+}

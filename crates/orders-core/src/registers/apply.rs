@@ -1,0 +1,178 @@
+//! The step of the fold: what an entry adds to the registers.
+
+use contract::{Facts, Intent, ProductId, Quantity};
+
+use super::{Misfit, Registers};
+use crate::changes::{Cancellation, Return, Shipment, Tracking, UsedKey};
+use crate::history::{Event, Intended};
+use crate::order::Terms;
+use crate::payment::{MoneyEntry, sum};
+use crate::status::Status;
+use crate::units;
+
+/// The number of an entry, and its time in microseconds since 1970 UTC.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    pub(super) seq: u32,
+    pub(super) at_micros: i64,
+}
+
+pub(super) fn apply(
+    registers: &mut Registers,
+    terms: &Terms,
+    at: At,
+    event: &Event,
+) -> Result<(), Misfit> {
+    match event {
+        Event::Intended(intended) => registers.intend(terms, at, intended),
+        Event::Settled { allocated, shortages, booked_at, .. } => {
+            let facts = Facts {
+                revision: registers.intent.revision,
+                allocated: allocated.clone().unwrap_or_else(|| registers.allocated()),
+                shortages: shortages.clone(),
+                booked_at: booked_at.clone().unwrap_or_else(|| registers.booked_at()),
+            };
+            if registers.in_flight().is_none() {
+                return Err(Misfit("the revision was already answered"));
+            }
+            registers.fits(&facts)?;
+            registers.facts = Some(facts);
+            let status = registers.status(terms);
+            registers.settled_as = Some(status);
+            if status == Status::Reserved {
+                registers.reserved_at_micros.get_or_insert(at.at_micros);
+            }
+            Ok(())
+        }
+        Event::Paid { reference, amount_minor, .. } => {
+            if terms.payment.is_none() || !registers.payments.is_empty() || *amount_minor < 1 {
+                return Err(Misfit("no payment was expected"));
+            }
+            registers.payments.push(money_entry(at, reference, *amount_minor));
+            Ok(())
+        }
+        Event::Refunded { reference, amount_minor, .. } => {
+            let most = sum(&registers.payments) - sum(&registers.refunds);
+            if *amount_minor < 1 || *amount_minor > most {
+                return Err(Misfit("more is refunded than was paid"));
+            }
+            registers.refunds.push(money_entry(at, reference, *amount_minor));
+            registers.changes += 1;
+            Ok(())
+        }
+        Event::Tracked { shipment, tracking, .. } => registers.track(*shipment, tracking),
+    }
+}
+
+fn money_entry(at: At, reference: &str, amount_minor: i64) -> MoneyEntry {
+    MoneyEntry {
+        reference: reference.to_owned(),
+        amount_minor,
+        seq: at.seq,
+        at_micros: at.at_micros,
+    }
+}
+
+impl Registers {
+    fn booked_at(&self) -> Vec<contract::BookedAt> {
+        self.facts.as_ref().map(|facts| facts.booked_at.clone()).unwrap_or_default()
+    }
+
+    fn track(&mut self, shipment: u32, tracking: &Tracking) -> Result<(), Misfit> {
+        let found = self.shipments.iter_mut().find(|found| found.seq == shipment);
+        let found = found.ok_or(Misfit("there is no such shipment"))?;
+        found.tracking = Some(tracking.clone());
+        self.changes += 1;
+        Ok(())
+    }
+
+    fn intend(&mut self, terms: &Terms, at: At, intended: &Intended) -> Result<(), Misfit> {
+        let before = &self.intent;
+        let next = Intent {
+            revision: intended.revision,
+            wanted: intended.wanted.clone().unwrap_or_else(|| before.wanted.clone()),
+            shipped: intended.shipped.clone().unwrap_or_else(|| before.shipped.clone()),
+            returned: intended.returned.clone().unwrap_or_else(|| before.returned.clone()),
+        };
+        self.follows(terms, &next, intended.purpose)?;
+        if intended.cancelled_shipment.is_some() != (next.shipped.total() < before.shipped.total())
+        {
+            return Err(Misfit("only a cancelled shipment takes back what is shipped"));
+        }
+        if let Some(seq) = intended.cancelled_shipment {
+            self.cancel_shipment(seq, &next)?;
+        } else if next.shipped != self.intent.shipped {
+            self.ship(at, intended, &next)?;
+        } else if next.returned != self.intent.returned {
+            self.take_back(at, intended, &next)?;
+        } else if intended.key.is_some() {
+            self.cancel_lines(terms, at, intended, &next);
+        }
+        if let Some(key) = &intended.key {
+            self.keys.push(UsedKey { key: key.clone(), seq: at.seq });
+        }
+        if intended.key.is_some() || intended.cancelled_shipment.is_some() {
+            self.changes += 1;
+        }
+        self.intent = next;
+        self.purpose = intended.purpose;
+        Ok(())
+    }
+
+    fn cancel_shipment(&mut self, seq: u32, next: &Intent) -> Result<(), Misfit> {
+        let found = self.shipments.iter_mut().find(|found| found.seq == seq);
+        let found = found
+            .filter(|found| found.cancelled_by.is_none())
+            .ok_or(Misfit("there is no such shipment, or it is cancelled"))?;
+        if units::sum(&next.shipped, &found.lines).as_ref() != Some(&self.intent.shipped) {
+            return Err(Misfit("other units are taken back than the shipment has"));
+        }
+        found.cancelled_by = Some(next.revision);
+        Ok(())
+    }
+
+    fn ship(&mut self, at: At, intended: &Intended, next: &Intent) -> Result<(), Misfit> {
+        let lines = units::difference(&next.shipped, &self.intent.shipped)
+            .ok_or(Misfit("a shipment takes back what is shipped"))?;
+        self.shipments.push(Shipment {
+            seq: at.seq,
+            revision: next.revision,
+            lines,
+            tracking: intended.tracking.clone(),
+            created_at_micros: at.at_micros,
+            cancelled_by: None,
+        });
+        Ok(())
+    }
+
+    fn take_back(&mut self, at: At, intended: &Intended, next: &Intent) -> Result<(), Misfit> {
+        let lines = units::returned_difference(&next.returned, &self.intent.returned)
+            .ok_or(Misfit("less came back than before"))?;
+        self.returns.push(Return {
+            seq: at.seq,
+            revision: next.revision,
+            lines,
+            reason: intended.reason.clone(),
+            created_at_micros: at.at_micros,
+        });
+        Ok(())
+    }
+
+    fn cancel_lines(&mut self, terms: &Terms, at: At, intended: &Intended, next: &Intent) {
+        let lines = self.intent.wanted.iter().filter_map(|line| {
+            let less = line.quantity - u32::try_from(next.wanted.of(&line.product_id)).ok()?;
+            Some((line.product_id.clone(), Quantity::new(less).ok()?))
+        });
+        let lines: Vec<(ProductId, Quantity)> = lines.collect();
+        let value = |intent: &Intent| terms.value_of(|product_id| intent.wanted.of(product_id));
+        let amount_minor = value(&self.intent) - value(next);
+        self.cancellations.push(Cancellation {
+            seq: at.seq,
+            revision: next.revision,
+            lines,
+            amount_minor,
+            reason: intended.reason.clone(),
+            created_at_micros: at.at_micros,
+        });
+    }
+}

@@ -1,0 +1,127 @@
+//! Whether an answer of Inventory, or a new intent, can follow on the registers before it.
+
+use contract::{Allocation, Facts, Intent};
+
+use super::{Misfit, Registers};
+use crate::order::Terms;
+use crate::payment::sum;
+use crate::status::{Admission, Purpose, RequestKind, Status};
+
+impl Registers {
+    /// Checks the arithmetic of a line for facts that answer the intent (INV-10).
+    ///
+    /// An intent that asks for stock gets all of it or nothing, and Inventory says what was short.
+    /// After any other, the order has what it wants, and what is shipped was allocated.
+    pub(super) fn fits(&self, facts: &Facts) -> Result<(), Misfit> {
+        let sent = self.sent_intent();
+        if facts.allocated.iter().any(|allocation| !sent.wanted.names(&allocation.product_id)) {
+            return Err(Misfit("a product is allocated that the order does not name"));
+        }
+        let short = self.purpose.asks_for_stock() && facts.allocated.is_empty();
+        if short == facts.shortages.is_empty() {
+            return Err(Misfit("shortages are named exactly when an order gets nothing"));
+        }
+        let granted_as_wanted = sent
+            .wanted
+            .iter()
+            .all(|line| facts.allocated.of(&line.product_id) == i64::from(line.quantity));
+        if !short && !granted_as_wanted {
+            return Err(Misfit("the order has other units than it wants"));
+        }
+        if !sent.shipped.iter().all(|shipped| is_allocated(facts, shipped)) {
+            return Err(Misfit("more is shipped than was allocated"));
+        }
+        let booked_is_returned = facts
+            .booked_at
+            .iter()
+            .all(|booked| sent.returned.at(&booked.product_id, &booked.location_id).is_some());
+        if booked_is_returned {
+            Ok(())
+        } else {
+            Err(Misfit("something is booked that did not come back"))
+        }
+    }
+
+    /// Checks that a request could have made this intent from these registers (INV-4, R22).
+    pub(super) fn follows(
+        &self,
+        terms: &Terms,
+        next: &Intent,
+        purpose: Purpose,
+    ) -> Result<(), Misfit> {
+        if next.revision != self.intent.revision.next() {
+            return Err(Misfit("the revision does not follow the one before"));
+        }
+        let status = self.status(terms);
+        let same_numbers = Intent { revision: next.revision, ..self.intent.clone() } == *next;
+        match purpose {
+            Purpose::Expire if status == Status::Reserved && same_numbers => Ok(()),
+            Purpose::Revive if self.is_paid_after_its_deadline(terms, status) && same_numbers => {
+                Ok(())
+            }
+            Purpose::Cancel if self.is_cancelled_by(status, next) => Ok(()),
+            Purpose::Amend | Purpose::Fulfill | Purpose::Cancel => {
+                self.is_changed_to(status, next, purpose)
+            }
+            Purpose::Place | Purpose::Expire | Purpose::Revive => {
+                Err(Misfit("no request makes this intent from the one before"))
+            }
+        }
+    }
+
+    fn is_paid_after_its_deadline(&self, terms: &Terms, status: Status) -> bool {
+        let wanted = terms.value_of(|product_id| self.intent.wanted.of(product_id));
+        matches!(status, Status::Expiring | Status::Expired) && sum(&self.payments) >= wanted
+    }
+
+    /// Whether the whole order is cancelled: it wants nothing, and nothing is shipped.
+    fn is_cancelled_by(&self, status: Status, next: &Intent) -> bool {
+        status.admits(RequestKind::Cancel) == Admission::Next
+            && next.wanted == self.intent.wanted.nothing()
+            && next.shipped.is_empty()
+            && self.intent.shipped.is_empty()
+            && next.returned == self.intent.returned
+    }
+
+    fn is_changed_to(&self, status: Status, next: &Intent, purpose: Purpose) -> Result<(), Misfit> {
+        if status.admits(RequestKind::Change) != Admission::Next {
+            return Err(Misfit("the status does not allow this change"));
+        }
+        let before = &self.intent;
+        let reduces = next.wanted != before.wanted;
+        let ships = next.shipped.total() > before.shipped.total();
+        let changed = [reduces, next.shipped != before.shipped, next.returned != before.returned];
+        if changed.into_iter().filter(|changed| *changed).count() != 1 {
+            return Err(Misfit("a change must be of one register"));
+        }
+        if purpose != Purpose::of_change(next, reduces || ships) {
+            return Err(Misfit("the purpose is not that of the change"));
+        }
+        for line in &next.wanted {
+            let wanted = i64::from(line.quantity);
+            let shipped = next.shipped.of(&line.product_id);
+            if wanted > before.wanted.of(&line.product_id) || wanted < shipped {
+                return Err(Misfit("the order wants more than before, or less than is shipped"));
+            }
+            if next.returned.of(&line.product_id) > shipped {
+                return Err(Misfit("more came back than was shipped"));
+            }
+        }
+        if ships {
+            let allocated = self.allocated();
+            let facts = Facts { allocated, ..Facts::nothing(before.revision) };
+            if self.is_reducing() {
+                return Err(Misfit("units are shipped while Inventory takes some"));
+            }
+            if !next.shipped.iter().all(|shipped| is_allocated(&facts, shipped)) {
+                return Err(Misfit("more is shipped than was allocated"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_allocated(facts: &Facts, shipped: &Allocation) -> bool {
+    let allocated = facts.allocated.at(&shipped.product_id, &shipped.location_id);
+    shipped.quantity.units() <= allocated
+}
