@@ -33,6 +33,7 @@ fn the_example_order_is_read_to_the_cent() {
 fn an_order_that_is_read_in_one_pass_is_what_the_slow_look_finds() {
     let slow = |body: &[u8]| order(&body::parse(body)?, Currency::BRL);
     let example = EXAMPLE.replace("\"123456\"", "\"1\", \"currency\": \"KWD\"");
+    let with_payment = EXAMPLE.replace("]}", r#"], "payment": {"within_s": 900}}"#);
     let (mut plain, mut unusual) = (0, 0);
     let mut compare = |body: &[u8]| match plain_order(body, Currency::BRL) {
         Some(read) => {
@@ -41,7 +42,7 @@ fn an_order_that_is_read_in_one_pass_is_what_the_slow_look_finds() {
         }
         None => unusual += 1,
     };
-    for example in [EXAMPLE, &example] {
+    for example in [EXAMPLE, &example, &with_payment] {
         compare(example.as_bytes());
         for at in 0..example.len() {
             for byte in *b" \"[]{}0-.,:e9xn\\\xe9" {
@@ -175,4 +176,32 @@ fn a_cancellation_may_say_why_and_nothing_else() {
     assert_eq!(reason(r#"{"reason": "late"}"#), Ok(Some("late".to_owned())));
     assert!(reason(r#"{"why": "late"}"#).is_err());
     assert!(reason(&format!(r#"{{"reason": "{}"}}"#, "x".repeat(201))).is_err());
+}
+
+#[test]
+fn an_order_may_wait_for_its_payment_between_a_minute_and_a_week() {
+    let with = |payment: &str| EXAMPLE.replacen('{', &format!(r#"{{"payment": {payment}, "#), 1);
+    for (payment, within_s) in [
+        (r#"{"within_s": 60}"#, Some(60)),
+        (r#"{"within_s": 604800}"#, Some(604_800)),
+        (r#"{"within_s": 9.0e2}"#, Some(900)),
+        ("null", None),
+    ] {
+        let terms = read(&with(payment)).expect("a good order");
+        assert_eq!(terms.payment.map(|payment| payment.within_s), within_s, "{payment}");
+    }
+    for (payment, fault) in [
+        ("{}", "/payment/within_s required"),
+        (r#"{"within_s": 59}"#, "/payment/within_s out_of_range"),
+        (r#"{"within_s": 604801}"#, "/payment/within_s out_of_range"),
+        (r#"{"within_s": 4294967356}"#, "/payment/within_s out_of_range"),
+        (r#"{"within_s": 60.5}"#, "/payment/within_s wrong_type"),
+        (r#"{"within_s": null}"#, "/payment/within_s wrong_type"),
+        (r#"{"within_s": 60, "method": "card"}"#, "/payment/method unknown_field"),
+        ("900", "/payment wrong_type"),
+    ] {
+        assert_eq!(faults(&with(payment)), [fault], "{payment}");
+    }
+    let plain = read(EXAMPLE).expect("a good order");
+    assert_ne!(read(&with(r#"{"within_s": 60}"#)).expect("a good order"), plain);
 }
