@@ -42,7 +42,7 @@ async fn a_step_reads_no_more_than_a_page_and_a_round_reads_everything_once() {
         books((1..=250).map(place).chain((1..=30).map(reserved)).collect()).await;
     let (findings, steps) = round(store, ReadBudget::SHORT).await;
     assert_eq!(steps, [100, 100, 50, 100, 100, 20, 0], "orders, and then commands");
-    assert_eq!(findings.checked, [("INV-4", 250), ("INV-7", 250)].into());
+    assert_eq!(findings.checked, [("INV-10", 250), ("INV-4", 250), ("INV-7", 250)].into());
     assert_eq!(findings.violations, []);
 }
 
@@ -86,6 +86,16 @@ async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
             1,
             "entry 2 does not follow: the order has other units than it wants",
         ),
+        (
+            state(
+                "history = replace(history, '[\"456\",\"main\",1],', '[\"456\",\"main\",2],')",
+                1,
+            ),
+            INV_10,
+            1,
+            "entry 2: more is allocated than the order wants of 456",
+        ),
+        (state("refund_due_minor = 1", 1), INV_9, 1, "1 minor units are said to be given back"),
         (
             state("history = replace(history, '\"revision\":2', '\"revision\":3')", 3),
             INV_4,
