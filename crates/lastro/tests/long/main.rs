@@ -11,6 +11,7 @@ use testbed::{
 };
 use tokio::time::{Instant, sleep};
 
+mod deadlines;
 mod import;
 mod overload;
 

@@ -13,6 +13,7 @@ mod credentials;
 mod feed;
 mod keys;
 mod migrations;
+mod payments;
 mod permissions;
 mod postgres;
 mod privileges;

@@ -49,10 +49,11 @@ const INVENTORY: &str = "
     products: SELECT, INSERT, name, search_name, low_stock_at, updated_at
     products_product_no_seq:
     quarantine: SELECT, INSERT, count, last_at, discarded_at, discarded_by, DELETE
-    reservations: SELECT, INSERT, digest, updated_at, revision, allocations, shortages
+    reservations: SELECT, INSERT, digest, updated_at, revision, allocations, shortages, returns
+    returns:
     schema_migrations: SELECT
     shortages:
-    stock: SELECT, INSERT, on_hand, reserved, last_seq, last_movement";
+    stock: SELECT, INSERT, on_hand, reserved, last_seq, last_movement, quarantined";
 
 /// What `lastro verify` reads.
 const ORDERS_OF_READER: &str = "
@@ -95,6 +96,7 @@ const INVENTORY_OF_READER: &str = "
     products_product_no_seq:
     quarantine:
     reservations: SELECT
+    returns:
     schema_migrations: SELECT
     shortages:
     stock: SELECT";
