@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use contract::answers::StockAllocated;
 use contract::{
-    Allocation, Allocations, Digest, Facts, Intent, LocationId, OrderId, Quantity, Revision, Shortage,
-    ShortageReason,
+    Allocation, Allocations, Digest, Facts, Intent, LocationId, OrderId, Quantity, Revision,
+    Shortage, ShortageReason,
 };
 use orders_core::changes::RequestKey;
 use orders_core::decide::{

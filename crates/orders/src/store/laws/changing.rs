@@ -139,7 +139,10 @@ pub(crate) async fn a_change_with_a_known_key_is_made_once(fresh: Fresh) {
 pub(crate) async fn two_changes_of_one_batch_are_one_command(fresh: Fresh) {
     fresh.run(vec![place(1), reserved(1)]).await;
     fresh.run(vec![ship(1, "a", "789", 2), ship(1, "b", "456", 1)]).await;
-    assert_eq!((fresh.status(1).await, fresh.pending(1).await), (Some(Status::Fulfilling), Some(3)));
+    assert_eq!(
+        (fresh.status(1).await, fresh.pending(1).await),
+        (Some(Status::Fulfilling), Some(3))
+    );
     fresh.must_be_sound().await;
     let answer = fresh.answer(1).await;
     fresh.run(vec![answer]).await;

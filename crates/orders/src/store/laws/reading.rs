@@ -100,18 +100,19 @@ pub(crate) async fn a_list_of_several_statuses_is_one_list_newest_first(fresh: F
 }
 
 pub(crate) async fn lists_by_payment_have_what_is_due_and_what_is_to_be_given_back(fresh: Fresh) {
-    fresh.run((1..=40).map(|n| place_to_pay(n, 60)).collect()).await;
-    fresh.run((1..=40).filter(|n| n % 4 != 0).map(reserved).collect()).await;
+    let number = |n| made_at(START, n);
+    let some = |is_one: fn(&u128) -> bool| (1..=40).filter(is_one).map(number);
     // Remainder 0 is received, 1 reserved, 2 paid and confirmed, 3 paid and then cancelled.
-    fresh.run((1..=40).filter(|n| n % 4 > 1).map(|n| pay(n, "ch")).collect()).await;
-    fresh.run((1..=40).filter(|n| n % 4 == 3).map(cancel).collect()).await;
-    fresh.run((1..=40).filter(|n| n % 8 == 3).map(released).collect()).await;
+    fresh.run(some(|_| true).map(|n| place_to_pay(n, 60)).collect()).await;
+    fresh.run(some(|n| n % 4 != 0).map(reserved).collect()).await;
+    fresh.run(some(|n| n % 4 > 1).map(|n| pay(n, "ch")).collect()).await;
+    fresh.run(some(|n| n % 4 == 3).map(cancel).collect()).await;
+    fresh.run(some(|n| n % 8 == 3).map(released).collect()).await;
     let all = |remainder: u128, of: u128| -> Vec<u128> {
-        (1..=40).rev().filter(|n| n % of == remainder).collect()
+        (1..=40).rev().filter(|n| n % of == remainder).map(number).collect()
     };
     let (due, owed) = (Some(PaymentFilter::Due), Some(PaymentFilter::RefundDue));
-    let [reserved, confirmed, cancelled] =
-        [Status::Reserved, Status::Confirmed, Status::Cancelled];
+    let [reserved, confirmed, cancelled] = [Status::Reserved, Status::Confirmed, Status::Cancelled];
     let future = Some(Timestamp(START.0 + 1));
     for (payment, statuses, from, expected) in [
         (due, vec![], None, all(1, 4)),
@@ -129,7 +130,7 @@ pub(crate) async fn lists_by_payment_have_what_is_due_and_what_is_to_be_given_ba
         for limit in [1, 4, 100] {
             assert_eq!(fresh.numbers(&filter, limit).await, expected, "{filter:?}");
         }
-        for n in [3, 5, 7] {
+        for n in [3, 5, 7].map(number) {
             let customer_id = Some(format!("c-{n}").parse().expect("an id"));
             let filter = Filter { customer_id, ..filter.clone() };
             let of_customer: Vec<_> = expected.iter().copied().filter(|one| *one == n).collect();
