@@ -40,13 +40,14 @@ pub struct Balance {
 pub enum PaymentState {
     /// The order waits for its payment, or for stock and then for its payment.
     Due,
-    /// The order has what it needs.
+    /// What the order keeps is paid.
     Paid,
     /// More was paid than the order keeps.
     RefundDue,
     /// The deadline has passed. A payment brings the order back if there is stock.
     Expired,
-    /// Nothing has to be paid, and nothing to be given back.
+    /// Nothing has to be paid, and nothing to be given back: the order costs nothing, or it keeps
+    /// nothing of value and all of its money went back.
     NotDue,
 }
 

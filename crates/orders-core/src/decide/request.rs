@@ -9,7 +9,6 @@ use super::decision::{Refusal, Unavailable};
 use super::lines::{Out, pick, refuse, take};
 use crate::changes::{RequestKey, Tracking};
 use crate::history::{Event, Intended};
-use crate::money::MAX_TOTAL_MINOR;
 use crate::order::Order;
 use crate::payment::sum;
 use crate::status::{Admission, Purpose, RequestKind, Status};
@@ -188,7 +187,7 @@ impl By<'_> {
         let paid = Event::Paid {
             actor: self.context.actor.clone(),
             reference: reference.to_owned(),
-            amount_minor: amount_minor.min(MAX_TOTAL_MINOR),
+            amount_minor,
         };
         let revives = self.status().admits(RequestKind::Pay) == Admission::Next;
         let revived = revives.then(|| Event::from(self.intended(Purpose::Revive)));
