@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use contract::{Allocation, Intent, ProductId, Returned, Wanted, WantedLine};
+use contract::{Allocation, Intent, ProductId, Wanted, WantedLine};
 
 use super::command::{OrderRequest, RequestContext, ReturnLine, ShipmentLine, UnitsOfProduct};
 use super::decision::{Refusal, Unavailable};
-use super::lines::{Out, pick, refuse, take};
+use super::lines::{Out, named_first, pick, refuse, take};
 use crate::changes::{RequestKey, Tracking};
 use crate::history::{Event, Intended};
 use crate::order::Order;
@@ -344,18 +344,15 @@ impl By<'_> {
         let mut out = Out::of(before);
         let mut unavailable = Vec::new();
         let mut entries = Vec::new();
-        for (line, back) in lines.iter().enumerate() {
+        for (line, back) in named_first(lines, |line| line.location_id.is_some()) {
             match out.take(back) {
                 Ok(parts) => entries.extend(parts),
                 Err(available) => unavailable.push(Unavailable { line, available }),
             }
         }
         refuse(unavailable)?;
-        let mut returned = before.returned.clone();
-        for entry in entries {
-            let entry = Returned::try_from(vec![entry]).expect("an entry has units");
-            returned = units::returned_sum(&returned, &entry).ok_or(Refusal::TooManyChanges)?;
-        }
+        let returned = units::returned_sum(&before.returned, &entries);
+        let returned = returned.ok_or(Refusal::TooManyChanges)?;
         let next = Intent { returned: returned.clone(), ..before.clone() };
         let next = Intended {
             reason,
