@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::{
-    Allocation, Allocations, LocationId, ProductId, Quantity, Returned, ReturnedUnits,
-};
+use contract::{Allocation, Allocations, LocationId, ProductId, Quantity, Returned, ReturnedUnits};
 
 /// Units by product and location; without entries of 0.
 pub(super) type UnitsByKey = BTreeMap<(ProductId, LocationId), i64>;

@@ -31,10 +31,7 @@ pub(super) fn refuse(mut unavailable: Vec<Unavailable>) -> Result<(), Refusal> {
 }
 
 /// The lines with their indices, first those that name a location: the others get what is left.
-pub(super) fn named_first<T>(
-    lines: &[T],
-    names_location: impl Fn(&T) -> bool,
-) -> Vec<(usize, &T)> {
+pub(super) fn named_first<T>(lines: &[T], names_location: impl Fn(&T) -> bool) -> Vec<(usize, &T)> {
     let mut lines: Vec<_> = lines.iter().enumerate().collect();
     lines.sort_by_key(|(_, line)| !names_location(line));
     lines
