@@ -71,3 +71,20 @@ impl PaymentState {
 pub(super) fn sum(entries: &[MoneyEntry]) -> i64 {
     entries.iter().map(|entry| entry.amount_minor).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_add_up() {
+        let entry = |amount_minor| MoneyEntry {
+            reference: "r".to_owned(),
+            amount_minor,
+            seq: 2,
+            at_micros: 7,
+        };
+        assert_eq!(sum(&[]), 0);
+        assert_eq!(sum(&[entry(5), entry(7)]), 12);
+    }
+}

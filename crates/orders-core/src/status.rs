@@ -221,3 +221,6 @@ impl Status {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 mod changes;
 mod harness;
 mod inventory;
+mod kinds;
 mod limits;
 mod payment;
 mod plain;

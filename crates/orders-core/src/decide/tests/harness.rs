@@ -196,10 +196,17 @@ impl Store {
         self.orders.insert(order_id, order);
     }
 
+    /// The outcome of the last command.
     pub(super) fn last_outcome(&self) -> &OrderOutcome {
         self.last_outcome.as_ref().expect("a command was decided")
     }
 
+    /// What the entries of an order's history are.
+    pub(super) fn kinds(&self, order_id: OrderId) -> &[EntryKind] {
+        &self.kinds[&order_id]
+    }
+
+    /// The newest command of an order.
     pub(super) fn newest_sent(&self, order_id: OrderId) -> Option<&AllocateStock> {
         self.sent.iter().rev().find(|sent| sent.order_id == order_id)
     }
