@@ -40,7 +40,7 @@ pub struct ReturnedUnits {
 }
 
 /// serde passes a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(units: &u32) -> bool {
     *units == 0
 }

@@ -28,8 +28,8 @@ pub struct Balance {
     /// What must be given back: what was paid and not refunded, above the value of what the order
     /// keeps.
     pub refund_due_minor: i64,
-    /// When the order expires unless it is paid, in microseconds since 1970 UTC; `None` unless it is
-    /// `reserved`.
+    /// When the order expires unless it is paid, in microseconds since 1970 UTC; `None` unless it
+    /// is `reserved`.
     pub pay_by_micros: Option<i64>,
     /// What the numbers mean.
     pub state: PaymentState,

@@ -123,8 +123,8 @@ impl Registers {
         Ok(())
     }
 
-    /// Checks that a change of lines, a shipment of some units and a return have a key of their own,
-    /// by which they are carried out once. To cancel or to ship all needs none.
+    /// Checks that a cancellation of lines, a shipment of some units and a return have a key of
+    /// their own, by which they are carried out once. To cancel or to ship all needs none.
     fn is_asked_once(&self, intended: &Intended, next: &Intent) -> Result<(), Misfit> {
         let Some(key) = &intended.key else {
             let by_itself = intended.cancelled_shipment.is_some()

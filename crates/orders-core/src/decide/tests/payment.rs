@@ -230,7 +230,8 @@ fn what_is_paid_too_much_is_owed_as_it_was_paid() {
         answer A                        -> reserved
         pay A r1 9223372036854775807    -> confirmed
         pay A r1 9223372036854775807    -> again confirmed
-        money A -> refund_due of 2000: paid 9223372036854775807, refunded 0, owed 9223372036854773807
+        money A -> refund_due of 2000: paid 9223372036854775807, refunded 0, \
+         owed 9223372036854773807
         ",
     );
 }
