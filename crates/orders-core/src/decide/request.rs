@@ -178,10 +178,9 @@ impl By<'_> {
         if !registers.payments.is_empty() || total == 0 {
             return Err(Refusal::AlreadyPaid);
         }
-        let is_over =
-            matches!(self.status(), Status::Rejected | Status::Cancelling | Status::Cancelled);
+        // An order that is over costs nothing any more. What comes all the same is recorded, and owed.
         let amount_minor = amount_minor.unwrap_or(total);
-        if !is_over && amount_minor < balance.amount_minor {
+        if amount_minor < balance.amount_minor {
             return Err(Refusal::Underpaid { due_minor: balance.amount_minor });
         }
         let paid = Event::Paid {

@@ -309,6 +309,23 @@ fn units_come_back_to_where_they_were_shipped_from_or_to_any_location() {
 }
 
 #[test]
+fn what_came_back_to_a_location_does_not_come_back_there_again() {
+    let world = check(
+        "
+        place A 4                            -> placed received
+        answer A split                       -> confirmed
+        fulfill A                            -> fulfilling
+        return A a MUG 1@east restock        -> amending
+        return A b MUG 2 restock             -> amending
+        return A c MUG 1 write_off           -> amending
+        ",
+    );
+    let returned = &world.store.orders[&id_of("A")].registers.intent.returned;
+    let text = |entry: &contract::ReturnedUnits| format!("{} {}", entry.location_id, entry.units());
+    assert_eq!(returned.iter().map(text).collect::<Vec<_>>(), ["east 2", "main 2"]);
+}
+
+#[test]
 fn a_fulfilled_order_takes_returns_and_a_cancelled_shipment() {
     check(
         "

@@ -263,8 +263,8 @@ fn check_history(history: &[Entry]) {
     let mut is_past_reserved = false;
     for entry in history {
         if last.is_final() {
-            let is_money = matches!(entry.event, Event::Paid { .. } | Event::Refunded { .. });
-            assert!(entry.status == last && is_money, "INV-4: {last:?} is left by {entry:?}");
+            let moves = matches!(entry.event, Event::Intended(_) | Event::Settled { .. });
+            assert!(entry.status == last && !moves, "INV-4: {last:?} is left by {entry:?}");
         }
         if let Event::Intended(intended) = &entry.event {
             revision += 1;
