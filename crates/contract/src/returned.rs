@@ -39,7 +39,6 @@ pub struct ReturnedUnits {
     pub written_off: u32,
 }
 
-/// serde passes a reference.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(units: &u32) -> bool {
     *units == 0
