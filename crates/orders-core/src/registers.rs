@@ -141,7 +141,8 @@ impl Registers {
         let refund_due_minor = self.refund_due_minor(terms);
         let state = match status {
             _ if refund_due_minor > 0 => PaymentState::RefundDue,
-            _ if paid_minor > 0 => PaymentState::Paid,
+            _ if paid_minor > 0 && self.value(terms) > 0 => PaymentState::Paid,
+            _ if paid_minor > 0 => PaymentState::NotDue,
             Status::Received | Status::Reserved if amount_minor > 0 => PaymentState::Due,
             Status::Expiring | Status::Expired => PaymentState::Expired,
             _ => PaymentState::NotDue,

@@ -291,6 +291,7 @@ impl Order {
             refund_due_minor: self.registers.refund_due_minor(&self.terms),
         }
     }
+
     /// The deadline of the order's payment, while it is `reserved` (INV-7).
     pub fn deadline(&self) -> Option<Deadline> {
         self.terms.payment?;

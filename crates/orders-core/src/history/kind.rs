@@ -93,3 +93,21 @@ impl EntryKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_is_listed_once_and_has_a_name_of_its_own() {
+        let kinds: Vec<_> = EntryKind::all().collect();
+        let names: BTreeSet<_> = kinds.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(names.len(), kinds.len());
+        assert_eq!(kinds.len(), Status::ALL.len() - 1 + 8, "an entry is never just `amending`");
+        assert!(!names.contains("amending"));
+        let of_a_type = |c: char| c.is_ascii_lowercase() || c == '.';
+        assert!(names.iter().all(|name| name.chars().all(of_a_type)), "{names:?}");
+    }
+}
