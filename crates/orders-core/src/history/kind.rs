@@ -62,10 +62,12 @@ impl EntryKind {
 
     /// The kind of an entry that follows on these registers.
     ///
-    /// A change is no news about the status unless it ships the rest: then the order is `fulfilled`
-    /// by the answer to it.
+    /// A payment that an order was reserved for confirms it; every other one is recorded beside its
+    /// status. A change is no news about the status unless it ships the rest: then the order is
+    /// `fulfilled` by the answer to it.
     pub fn of(before: &Registers, entry: &Entry) -> Self {
         match &entry.event {
+            Event::Paid { .. } if before.is_reserved() => Self::Status(entry.status),
             Event::Paid { .. } => Self::Paid,
             Event::Refunded { .. } => Self::Refunded,
             Event::Tracked { .. } => Self::ShipmentTracked,

@@ -55,7 +55,7 @@ fn a_change_is_what_the_client_did_and_its_answer_says_that_it_was_carried_out()
     );
     assert_eq!(
         kinds(&world, "A"),
-        "reserved, paid, shipment.created, shipment.tracked, cancellation.created, amended, \
+        "reserved, confirmed, shipment.created, shipment.tracked, cancellation.created, amended, \
          refunded, shipment.cancelled, amended"
     );
 }

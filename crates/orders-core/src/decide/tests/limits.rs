@@ -49,6 +49,17 @@ fn an_order_takes_200_changes_and_can_then_still_be_ended() {
 }
 
 #[test]
+fn what_is_owed_can_always_be_given_back() {
+    let mut world = world(&["place A 2 pay=900", "answer A", "pay A r1", "cancel A", "answer A"]);
+    let order = world.store.orders.get_mut(&id_of("A")).expect("an order");
+    order.history_bytes = MAX_HISTORY_BYTES;
+    let owed = order.registers.refund_due_minor(&order.terms);
+    assert_eq!(world.step(&format!("refund A x {}", owed - 1)), "too many changes");
+    assert_eq!(world.step(&format!("refund A x {owed}")), "cancelled #6");
+    assert_eq!(world.step("refund A y 1"), "at most 0");
+}
+
+#[test]
 fn an_order_with_a_long_history_can_still_be_paid_cancelled_and_fulfilled() {
     for (before, refused, allowed, status) in [
         (&["answer A", "pay A r1"][..], "ship A k MUG 1", "fulfill A", "fulfilling #4"),
