@@ -1,5 +1,7 @@
 //! Orders that are not paid in time.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use contract::Revision;
 
 use super::*;
@@ -82,16 +84,15 @@ async fn thousands_of_deadlines_expire_while_orders_are_placed() {
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(world.deadlines.clone().run(shutdown.clone()));
     let filter = Filter { statuses: vec![Status::Reserved], limit: 1, ..Filter::default() };
-    let mut placed = DUE;
+    let placed = AtomicU64::new(10_000);
     testbed::eventually(testbed::PATIENCE, "all orders expire", async || {
-        placed += 1;
-        world.run(vec![place(placed)]).await;
+        world.run(vec![place(placed.fetch_add(1, Ordering::Relaxed).into())]).await;
         let reserved = world.store.orders(filter.clone()).await.expect("a page");
         reserved.is_empty().then_some(())
     })
     .await;
     assert_eq!(world.store.overdue().await.expect("a read").deadlines, 0);
-    assert_eq!(world.status(placed).await, Some(Status::Received));
+    assert_eq!(world.status(10_000).await, Some(Status::Received));
     shutdown.cancel();
     running.await.expect("no panic").expect("it ends");
 }

@@ -7,7 +7,7 @@ use crate::store::laws::{
 };
 
 /// What the order is like after a run, with its histories, deadlines and money sound.
-async fn judged(race: &Race<Postgres>, run: u32) -> crate::store::OrderView {
+async fn judged(race: &Race<Postgres>, run: u32) -> OrderView {
     must_be_sound(Arc::new(race.witness.audit())).await;
     let order = race.witness.order(id(number(run, 1))).await.expect("a read");
     order.expect("the order")
@@ -49,7 +49,7 @@ async fn a_payment_beside_the_deadline_is_in_time_or_late() {
         };
         assert_eq!((order.status, pending(&race, run).await), (status, revision));
     };
-    super::run(&race, prepare, batches, check).await;
+    run(&race, prepare, batches, check).await;
 }
 
 /// Twice the same payment: it is recorded once.
@@ -67,7 +67,7 @@ async fn a_payment_beside_its_repeat_is_one_payment() {
         let order = judged(&race, run).await;
         assert_eq!((order.registers.payments.len(), order.status), (1, Status::Confirmed));
     };
-    super::run(&race, prepare, batches, check).await;
+    run(&race, prepare, batches, check).await;
 }
 
 /// Of two units of a product, one side ships both, and the other cancels one.
@@ -90,7 +90,7 @@ async fn a_shipment_beside_a_cancellation_of_the_same_units_is_one_of_them() {
         assert_eq!(done, if changed(&shipped) { (1, 0) } else { (0, 1) });
         assert_eq!((order.status, pending(&race, run).await), (Status::Amending, Some(2)));
     };
-    super::run(&race, prepare, batches, check).await;
+    run(&race, prepare, batches, check).await;
 }
 
 /// Of two units that were shipped, each side takes both back.
@@ -112,5 +112,5 @@ async fn a_return_beside_a_return_of_the_same_units_is_one_of_them() {
         assert_eq!(order.registers.intent.returned.total(), 2);
         assert_eq!((order.registers.returns.len(), pending(&race, run).await), (1, Some(3)));
     };
-    super::run(&race, prepare, batches, check).await;
+    run(&race, prepare, batches, check).await;
 }
