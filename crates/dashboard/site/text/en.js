@@ -343,7 +343,7 @@ export default {
     'invariant.INV-7': 'Every order that is not settled has a command under way',
     'invariant.INV-8': 'Every rejection was true: the stock was short then',
     'invariant.INV-9': 'No order is past its reservation unpaid, and what is owed is the arithmetic of its money',
-    'invariant.INV-10': 'The units of every order add up: kept, cancelled, shipped, returned',
+    'invariant.INV-10': 'The units of every order add up: ordered, kept, allocated, shipped, returned',
     'invariant.INV-11': 'Every movement fits its kind',
     'invariant.INV-13': 'The event feed tells every change once, in order',
 

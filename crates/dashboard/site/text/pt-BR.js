@@ -343,7 +343,7 @@ export default {
     'invariant.INV-7': 'Cada pedido sem decisão tem um comando a caminho',
     'invariant.INV-8': 'Cada recusa foi verdadeira: faltava estoque naquele momento',
     'invariant.INV-9': 'Nenhum pedido passa da reserva sem pagamento, e o que se deve é a aritmética do seu dinheiro',
-    'invariant.INV-10': 'As unidades de cada pedido fecham: mantidas, canceladas, enviadas, devolvidas',
+    'invariant.INV-10': 'As unidades de cada pedido fecham: pedidas, mantidas, alocadas, enviadas, devolvidas',
     'invariant.INV-11': 'Cada movimento combina com o seu tipo',
     'invariant.INV-13': 'O fluxo de eventos conta cada mudança uma vez, em ordem',
 
