@@ -212,5 +212,6 @@ export default {
     'event.ship': 'Stock shipped',
     'event.by': 'by {who}',
     'event.units': '{units} at {location}',
+    'event.units.from': '{units} from {location}',
     'event.more': { one: '{n} more', other: '{n} more' },
 };

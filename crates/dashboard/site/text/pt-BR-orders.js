@@ -212,5 +212,6 @@ export default {
     'event.ship': 'Estoque enviado',
     'event.by': 'por {who}',
     'event.units': '{units} em {location}',
+    'event.units.from': '{units} de {location}',
     'event.more': { one: 'mais {n}', other: 'mais {n}' },
 };

@@ -33,7 +33,7 @@ export function Cancellations({ order, known }) {
         <ol class="parcels">${cancellations.map((its, at) => html`<li key=${at}>
             <div class="parcel-head"><span>${list(its.lines.map((line) => t('order.allocation', {
                 quantity: line.quantity, product: known.names[line.product_id] ?? line.product_id,
-            })))}</span><span class="end">−${money(its.amount, currency)}</span></div>
+            })))}</span><span class="end">${money(-its.amount, currency)}</span></div>
             <p class="muted"><${Ago} at=${its.created_at} />${its.reason && html` · <q>${its.reason}</q>`}</p>
         </li>`)}</ol>
     <//>`;
