@@ -41,7 +41,7 @@ pub enum AdminEvent {
         /// The location after.
         after: Location,
     },
-    /// Stock was adjusted or counted. To receive stock is no administrative act.
+    /// A client moved stock by hand. To receive stock is no administrative act.
     Stock(Movement),
     /// It has happened outside of the stock.
     Noted(Note),

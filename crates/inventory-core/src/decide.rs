@@ -22,9 +22,11 @@ mod command;
 mod decision;
 mod import;
 mod movement_requests;
+mod returns;
 mod sourcing;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 /// The type of [`decide`], which a store takes as a parameter.
 ///

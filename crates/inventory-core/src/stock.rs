@@ -57,8 +57,11 @@ impl Location {
 pub struct Level {
     /// The units that are there, reserved or not.
     pub on_hand: i64,
-    /// The units that are reserved for orders and not shipped; at most `on_hand` (INV-1).
+    /// The units that are reserved for orders and not shipped.
     pub reserved: i64,
+    /// The units that cannot be sold until somebody has looked at them. Together with `reserved`,
+    /// they are at most `on_hand` (INV-1).
+    pub quarantined: i64,
     /// How many movements there were.
     pub last_seq: i64,
     /// The number of the last movement; 0 without movements.
@@ -84,12 +87,15 @@ pub struct Deltas {
     pub on_hand: i64,
     /// The change of the reserved units.
     pub reserved: i64,
+    /// The change of the quarantined units.
+    pub quarantined: i64,
 }
 
 /// Why a level cannot change by the deltas. A retry fails again until the level has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LevelError {
-    /// `on_hand` would be less than `reserved`, or `reserved` less than 0.
+    /// `on_hand` would be less than `reserved` and `quarantined` together, or one of the two less
+    /// than 0.
     BelowReserved,
     /// `on_hand` would exceed [`MAX_ON_HAND`].
     AboveMaximum,
@@ -98,24 +104,26 @@ pub enum LevelError {
 impl Level {
     /// The units that can be reserved for further orders.
     pub fn available(self) -> i64 {
-        self.on_hand - self.reserved
+        self.on_hand - self.reserved - self.quarantined
     }
 
     /// Returns the level after one more movement, which has this number.
     ///
     /// # Errors
     ///
-    /// [`LevelError`] if `0 ≤ reserved ≤ on_hand ≤ MAX_ON_HAND` would not hold (INV-1).
+    /// [`LevelError`] if `0 ≤ reserved`, `0 ≤ quarantined` and
+    /// `reserved + quarantined ≤ on_hand ≤ MAX_ON_HAND` would not hold (INV-1).
     pub fn after(self, deltas: Deltas, movement: i64) -> Result<Self, LevelError> {
         let on_hand = self.on_hand.saturating_add(deltas.on_hand);
         let reserved = self.reserved.saturating_add(deltas.reserved);
-        if reserved < 0 || on_hand < reserved {
+        let quarantined = self.quarantined.saturating_add(deltas.quarantined);
+        if reserved < 0 || quarantined < 0 || on_hand < reserved.saturating_add(quarantined) {
             Err(LevelError::BelowReserved)
         } else if on_hand > MAX_ON_HAND {
             Err(LevelError::AboveMaximum)
         } else {
             let last_seq = self.last_seq + 1;
-            Ok(Self { on_hand, reserved, last_seq, last_movement: movement })
+            Ok(Self { on_hand, reserved, quarantined, last_seq, last_movement: movement })
         }
     }
 }
@@ -135,14 +143,35 @@ pub enum MovementKind {
     Release,
     /// The reserved units of an order left the stock.
     Ship,
+    /// Units of an order are on hand and reserved again, because their shipment was cancelled.
+    Unship,
+    /// Units of an order came back from the customer.
+    Return,
+    /// A client set available units apart, which cannot be sold until somebody has looked at them.
+    Quarantine,
+    /// Quarantined units became available again.
+    Unquarantine,
+    /// Quarantined units left the stock for good.
+    WriteOff,
 }
 
 impl MovementKind {
     /// All kinds, in the order of the variants.
-    pub const ALL: [Self; 6] =
-        [Self::Receive, Self::Adjust, Self::Count, Self::Reserve, Self::Release, Self::Ship];
+    pub const ALL: [Self; 11] = [
+        Self::Receive,
+        Self::Adjust,
+        Self::Count,
+        Self::Reserve,
+        Self::Release,
+        Self::Ship,
+        Self::Unship,
+        Self::Return,
+        Self::Quarantine,
+        Self::Unquarantine,
+        Self::WriteOff,
+    ];
 
-    /// The name in tables and in the API, in lower case.
+    /// The name in tables and in the API, in snake_case.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Receive => "receive",
@@ -151,6 +180,11 @@ impl MovementKind {
             Self::Reserve => "reserve",
             Self::Release => "release",
             Self::Ship => "ship",
+            Self::Unship => "unship",
+            Self::Return => "return",
+            Self::Quarantine => "quarantine",
+            Self::Unquarantine => "unquarantine",
+            Self::WriteOff => "write_off",
         }
     }
 

@@ -6,95 +6,63 @@ use contract::commands::AllocateStock;
 
 use super::batch_state::BatchState;
 use super::decision::{DecidedInventory, InventoryOutcome};
-use super::sourcing::{Part, source};
-use crate::reservation::{Action, Holding, Rejection, Reservation, choose_action};
+use crate::reservation::{Action, Reservation, choose_action};
 use crate::stock::{Cause, Deltas, MovementKind};
 
 impl BatchState {
     /// Decides one command by the table of reservations (R12, R21).
     pub(super) fn allocate(&mut self, command: &AllocateStock) -> DecidedInventory {
         let found = self.reservation(command.order_id).cloned();
-        let action = match choose_action(command, found) {
-            Ok(action) => action,
+        let action = choose_action(command, found);
+        let reservation = match action {
+            Ok(Action::Repeat(reservation)) => return self.answered(command, &reservation, true),
+            Ok(Action::Begin) => Reservation::first(command, self.now_micros),
+            Ok(Action::Apply(reservation)) => reservation,
             Err(why) => return DecidedInventory::silent(InventoryOutcome::Anomaly(why)),
         };
-        let reservation = match action {
-            Action::Repeat(reservation) => return self.answered(command, &reservation, true),
-            Action::Source => self.reserve(command),
-            Action::RecordTombstone => Reservation::first(command, self.now_micros),
-            Action::Apply(reservation) => self.apply(command, reservation),
-        };
+        if let Err(why) = self.check_room(&command.intent, &reservation) {
+            return DecidedInventory::silent(InventoryOutcome::Anomaly(why));
+        }
+        let reservation = self.apply(command, reservation);
         let decided = self.answered(command, &reservation, false);
         self.record(reservation);
         decided
     }
 
-    /// Reserves all that the order wants, or nothing.
-    fn reserve(&mut self, command: &AllocateStock) -> Reservation {
-        let mut reservation = Reservation::first(command, self.now_micros);
-        match source(self, &command.intent.wanted) {
-            Ok(parts) => {
-                let holding = |part: Part| Holding {
-                    product_id: part.product_id,
-                    location_id: part.location_id,
-                    promised: part.units,
-                    released: 0,
-                    shipped: 0,
-                    movements: Vec::new(),
-                };
-                reservation.holdings = parts.into_iter().map(holding).collect();
-            }
-            Err(shortfalls) => {
-                let revision = command.intent.revision;
-                reservation.rejection = Some(Rejection { revision, shortfalls });
-            }
-        }
-        for index in 0..reservation.holdings.len() {
-            let reserved = reservation.holdings[index].promised;
-            let deltas = Deltas { on_hand: 0, reserved };
-            self.move_holding(&mut reservation, index, MovementKind::Reserve, deltas);
-        }
-        reservation
-    }
-
-    /// Ships, then releases, until the order has what the intent says (R23). The recorded holdings
-    /// decide where; sourcing has no part in it.
+    /// Makes the stock of the order what the intent says, whatever revisions lie between (R21), in
+    /// the order of R23: what is out, what came back, what is wanted less, what is wanted more. The
+    /// recorded holdings decide where units leave; sourcing finds those that are added.
     fn apply(&mut self, command: &AllocateStock, mut reservation: Reservation) -> Reservation {
+        let intent = &command.intent;
         for index in 0..reservation.holdings.len() {
-            self.ship(&command.intent, &mut reservation, index);
+            self.ship(intent, &mut reservation, index);
         }
-        for index in 0..reservation.holdings.len() {
-            self.release(&command.intent, &mut reservation, index);
-        }
-        reservation.revision = command.intent.revision;
+        self.take_back(intent, &mut reservation);
+        self.release_unwanted(intent, &mut reservation);
+        self.reserve_missing(intent, &mut reservation);
+        reservation.revision = intent.revision;
         reservation.digest = command.digest;
         reservation.updated_at_micros = self.now_micros;
         reservation
     }
 
+    /// Ships units of a holding, or puts units back whose shipment was cancelled. They are reserved
+    /// for the order as before: they go back to the order, and not to the shelf.
     fn ship(&mut self, intent: &Intent, reservation: &mut Reservation, index: usize) {
         let holding = &mut reservation.holdings[index];
         let shipped = intent.shipped.at(&holding.product_id, &holding.location_id);
         let units = shipped - holding.shipped;
-        if units > 0 {
-            holding.shipped = shipped;
-            let deltas = Deltas { on_hand: -units, reserved: -units };
-            self.move_holding(reservation, index, MovementKind::Ship, deltas);
+        if units == 0 {
+            return;
         }
-    }
-
-    fn release(&mut self, intent: &Intent, reservation: &mut Reservation, index: usize) {
-        let holding = &mut reservation.holdings[index];
-        let units = holding.held();
-        if units > 0 && intent.wanted.of(&holding.product_id) == 0 {
-            holding.released += units;
-            let deltas = Deltas { on_hand: 0, reserved: -units };
-            self.move_holding(reservation, index, MovementKind::Release, deltas);
-        }
+        holding.shipped = shipped;
+        let kind = if units > 0 { MovementKind::Ship } else { MovementKind::Unship };
+        let deltas = Deltas { on_hand: -units, reserved: -units, quarantined: 0 };
+        self.move_holding(reservation, index, kind, deltas);
     }
 
     /// Moves the stock of one holding, and lists the movement in it (INV-3).
-    fn move_holding(
+    pub(super) fn move_holding(
         &mut self,
         reservation: &mut Reservation,
         index: usize,
@@ -105,7 +73,8 @@ impl BatchState {
         let holding = &mut reservation.holdings[index];
         let stock_key = (&holding.product_id, &holding.location_id);
         let movement = self.move_stock(stock_key, kind, deltas, cause).expect(
-            "sourcing takes available units only, and an order's units are reserved (INV-3)",
+            "sourcing takes available units only, an order's units are reserved (INV-3), and the \
+             room was checked",
         );
         holding.movements.push(movement.number());
     }

@@ -15,7 +15,7 @@ use crate::stock::{Location, MovementKind, RequestCause, RequestId};
 pub enum InventoryCommand {
     /// The Order Service says what an order shall have of the stock.
     Allocate(Box<AllocateStock>),
-    /// A client receives, adjusts or counts stock.
+    /// A client moves stock, by any [`Change`].
     Move(Box<MovementRequest>),
     /// A client creates or replaces a product.
     PutProduct(PutProduct),
@@ -34,14 +34,14 @@ impl InventoryCommand {
     }
 }
 
-/// A client's request to change the units on hand of a product at a location.
+/// A client's request to change the stock of a product at a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MovementRequest {
     /// The product.
     pub product_id: ProductId,
     /// The location.
     pub location_id: LocationId,
-    /// The change of the units on hand.
+    /// The change of the stock.
     pub change: Change,
     /// The id of the request and what the client says about it.
     pub cause: RequestCause,
@@ -49,7 +49,7 @@ pub struct MovementRequest {
     pub requester: Requester,
 }
 
-/// How a request changes the units on hand.
+/// How a request changes the stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Adds units that came in.
@@ -64,6 +64,12 @@ pub enum Change {
         /// refused ([`Refusal::StockChanged`](super::Refusal::StockChanged)).
         expected: Option<i64>,
     },
+    /// Sets available units apart.
+    Quarantine(Quantity),
+    /// Makes quarantined units available.
+    Unquarantine(Quantity),
+    /// Takes quarantined units out of the stock for good.
+    WriteOff(Quantity),
 }
 
 impl Change {
@@ -73,6 +79,9 @@ impl Change {
             Self::Receive(_) => MovementKind::Receive,
             Self::Adjust(_) => MovementKind::Adjust,
             Self::Count { .. } => MovementKind::Count,
+            Self::Quarantine(_) => MovementKind::Quarantine,
+            Self::Unquarantine(_) => MovementKind::Unquarantine,
+            Self::WriteOff(_) => MovementKind::WriteOff,
         }
     }
 }

@@ -120,10 +120,18 @@ pub enum Refusal {
         /// The units on hand now.
         on_hand: i64,
     },
-    /// Fewer units would be on hand than are reserved for orders (INV-1).
+    /// Fewer units would be on hand than are reserved for orders and quarantined (INV-1).
     BelowReserved {
         /// The units that are reserved now.
         reserved: i64,
+        /// The units that are quarantined now.
+        quarantined: i64,
+    },
+    /// More units would be quarantined than are available, or fewer than none (INV-1).
+    QuantityUnavailable {
+        /// The units that the request can take: those that are available, or those that are
+        /// quarantined.
+        units: i64,
     },
     /// More than [`MAX_ON_HAND`](crate::stock::MAX_ON_HAND) units would be on hand.
     OutOfRange,
@@ -169,6 +177,7 @@ impl StockChange {
         Deltas {
             on_hand: self.after.on_hand - self.before.on_hand,
             reserved: self.after.reserved - self.before.reserved,
+            quarantined: self.after.quarantined - self.before.quarantined,
         }
     }
 }

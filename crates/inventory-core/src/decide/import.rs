@@ -4,7 +4,7 @@ use super::batch_state::BatchState;
 use super::command::ImportRow;
 use super::decision::{Imported, InventoryOutcome, Refusal};
 use crate::admin::AdminEvent;
-use crate::stock::{Cause, Deltas, LevelError, MovementKind, Product};
+use crate::stock::{Cause, Deltas, Level, LevelError, MovementKind, Product};
 
 impl BatchState {
     /// Counts a product and gives it its name, or finds the count that the row made before. A row
@@ -43,14 +43,16 @@ impl BatchState {
             return Err(no_product.into_iter().chain(no_location).collect());
         };
         let level = self.level(&row.product_id, &row.location_id);
-        let deltas = Deltas { on_hand: row.on_hand.saturating_sub(level.on_hand), reserved: 0 };
+        let on_hand = row.on_hand.saturating_sub(level.on_hand);
+        let deltas = Deltas { on_hand, ..Deltas::default() };
         let stock_key = (&row.product_id, &row.location_id);
         let cause = Cause::Request(row.cause.clone());
         let movement =
             self.move_stock(stock_key, MovementKind::Count, deltas, cause).map_err(|error| {
                 match error {
                     LevelError::BelowReserved => {
-                        vec![Refusal::BelowReserved { reserved: level.reserved }]
+                        let Level { reserved, quarantined, .. } = level;
+                        vec![Refusal::BelowReserved { reserved, quarantined }]
                     }
                     LevelError::AboveMaximum => vec![Refusal::OutOfRange],
                 }

@@ -1,4 +1,4 @@
-//! Requests of clients: to receive, adjust and count stock, and to put products and locations.
+//! Requests of clients: to move stock, and to put products and locations.
 
 use super::batch_state::BatchState;
 use super::command::{Change, MovementRequest, PutLocation, PutProduct};
@@ -31,7 +31,7 @@ impl BatchState {
             return Err(Refusal::UnknownLocation);
         }
         let level = self.level(&request.product_id, &request.location_id);
-        let deltas = Deltas { on_hand: difference(request.change, level)?, reserved: 0 };
+        let deltas = deltas(request.change, level)?;
         let stock_key = (&request.product_id, &request.location_id);
         match self.move_stock(
             stock_key,
@@ -45,9 +45,7 @@ impl BatchState {
                 }
                 Ok(InventoryOutcome::Moved { movement, replayed: false })
             }
-            Err(LevelError::BelowReserved) => {
-                Err(Refusal::BelowReserved { reserved: level.reserved })
-            }
+            Err(LevelError::BelowReserved) => Err(below(request.change, level)),
             Err(LevelError::AboveMaximum) => Err(Refusal::OutOfRange),
         }
     }
@@ -111,15 +109,39 @@ impl BatchState {
     }
 }
 
-/// The difference in units on hand. It is 0 for a count that finds the units on hand, which makes a
+/// The deltas of a change. They are 0 for a count that finds the units on hand, which makes a
 /// movement as well.
-fn difference(change: Change, level: Level) -> Result<i64, Refusal> {
+fn deltas(change: Change, level: Level) -> Result<Deltas, Refusal> {
+    let on_hand = |on_hand| Deltas { on_hand, ..Deltas::default() };
+    let quarantined = |quarantined| Deltas { quarantined, ..Deltas::default() };
     match change {
-        Change::Receive(quantity) => Ok(quantity.units()),
-        Change::Adjust(units) => Ok(units),
+        Change::Receive(quantity) => Ok(on_hand(quantity.units())),
+        Change::Adjust(units) => Ok(on_hand(units)),
         Change::Count { expected: Some(expected), .. } if expected != level.on_hand => {
             Err(Refusal::StockChanged { on_hand: level.on_hand })
         }
-        Change::Count { on_hand, .. } => Ok(on_hand.saturating_sub(level.on_hand)),
+        Change::Count { on_hand: counted, .. } => {
+            Ok(on_hand(counted.saturating_sub(level.on_hand)))
+        }
+        Change::Quarantine(quantity) => Ok(quarantined(quantity.units())),
+        Change::Unquarantine(quantity) => Ok(quarantined(-quantity.units())),
+        Change::WriteOff(quantity) => {
+            let units = -quantity.units();
+            Ok(Deltas { on_hand: units, reserved: 0, quarantined: units })
+        }
+    }
+}
+
+/// Why a change would break INV-1 at this level.
+fn below(change: Change, level: Level) -> Refusal {
+    match change {
+        Change::Receive(_) | Change::Adjust(_) | Change::Count { .. } => {
+            let Level { reserved, quarantined, .. } = level;
+            Refusal::BelowReserved { reserved, quarantined }
+        }
+        Change::Quarantine(_) => Refusal::QuantityUnavailable { units: level.available() },
+        Change::Unquarantine(_) | Change::WriteOff(_) => {
+            Refusal::QuantityUnavailable { units: level.quarantined }
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! Sourcing: which locations serve an order.
 
 use contract::{
-    LocationId, MAX_ALLOCATIONS, ProductId, Quantity, Shortage, ShortageReason, Wanted, WantedLine,
+    LocationId, MAX_ALLOCATIONS, ProductId, Quantity, Shortage, ShortageReason, WantedLine,
 };
 
 use super::batch_state::BatchState;
-use crate::reservation::{Seen, Shortfall};
+use crate::reservation::{Holding, Seen, Shortfall, find_holding};
 
 /// Units of a product that sourcing found at a location.
 pub(super) struct Part {
@@ -14,39 +14,68 @@ pub(super) struct Part {
     pub(super) units: i64,
 }
 
-/// Finds stock for every line of an order, or for none.
+/// Finds stock for every line, each of which wants at least one unit, or for none.
 ///
-/// The first location by (priority, id) that can serve the whole order serves it. Without such a
+/// The first location by (priority, id) that can serve all lines serves them. Without such a
 /// location, each line is split over the locations in the same order. The parts are sorted by
-/// (product, location).
+/// (product, location). `holdings` are those that the order has already.
 ///
 /// # Errors
 ///
-/// The short products, one entry each, sorted by product. If the order would need more than
-/// [`MAX_ALLOCATIONS`] parts, every product is listed with that reason (R17).
-pub(super) fn source(state: &BatchState, wanted: &Wanted) -> Result<Vec<Part>, Vec<Shortfall>> {
+/// The short products, one entry each, sorted by product. If the order would have more than
+/// [`MAX_ALLOCATIONS`] holdings, every product is listed with that reason (R17).
+pub(super) fn source(
+    state: &BatchState,
+    lines: &[WantedLine],
+    holdings: &[Holding],
+) -> Result<Vec<Part>, Vec<Shortfall>> {
+    if lines.is_empty() {
+        return Ok(Vec::new());
+    }
     let locations: Vec<_> =
         state.locations_by_priority().into_iter().map(|location| &location.location_id).collect();
-    let serves_whole_order = |location: &LocationId| {
-        wanted.iter().all(|line| {
+    let parts = match at_one_location(state, lines, &locations) {
+        Some(parts) => parts,
+        None => at_many_locations(state, lines, &locations)?,
+    };
+    let is_new =
+        |part: &&Part| find_holding(holdings, &part.product_id, &part.location_id).is_err();
+    if holdings.len() + parts.iter().filter(is_new).count() > MAX_ALLOCATIONS {
+        let reason = Some(ShortageReason::TooManyAllocations);
+        return Err(lines.iter().map(|line| shortfall(state, line, reason)).collect());
+    }
+    Ok(parts)
+}
+
+/// The units of the first location that can serve all lines, if there is one.
+fn at_one_location(
+    state: &BatchState,
+    lines: &[WantedLine],
+    locations: &[&LocationId],
+) -> Option<Vec<Part>> {
+    let serves_all = |location: &&&LocationId| {
+        lines.iter().all(|line| {
             let available = state.level(&line.product_id, location).available();
             available >= i64::from(line.quantity)
         })
     };
-    if let Some(location) = locations.iter().find(|location| serves_whole_order(location)) {
-        return Ok(wanted.iter().map(|line| part(line, location, line.quantity.into())).collect());
-    }
+    let location = locations.iter().find(serves_all)?;
+    Some(lines.iter().map(|line| part(line, location, line.quantity.into())).collect())
+}
+
+/// The units of each line, wherever they are.
+fn at_many_locations(
+    state: &BatchState,
+    lines: &[WantedLine],
+    locations: &[&LocationId],
+) -> Result<Vec<Part>, Vec<Shortfall>> {
     let mut parts = Vec::new();
     let mut shortfalls = Vec::new();
-    for line in wanted {
-        match split(state, line, &locations) {
+    for line in lines {
+        match split(state, line, locations) {
             Some(of_line) => parts.extend(of_line),
             None => shortfalls.push(shortfall(state, line, None)),
         }
-    }
-    if shortfalls.is_empty() && parts.len() > MAX_ALLOCATIONS {
-        let reason = Some(ShortageReason::TooManyAllocations);
-        shortfalls = wanted.iter().map(|line| shortfall(state, line, reason)).collect();
     }
     if shortfalls.is_empty() { Ok(parts) } else { Err(shortfalls) }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use contract::commands::AllocateStock;
 use contract::{
-    Allocation, Allocations, Intent, LocationId, OrderId, ProductId, Quantity, Revision, Wanted,
+    Allocation, Allocations, Intent, LocationId, OrderId, ProductId, Quantity, Returned,
+    ReturnedUnits, Revision, Wanted, WantedLine,
 };
 use uuid::Uuid;
 
@@ -15,11 +16,15 @@ use stock::Stock;
 
 mod allocate;
 mod import;
+mod less_and_more;
 mod movement_requests;
 mod properties;
+mod returns;
+mod shipments;
 mod sourcing;
 mod stock;
 mod table;
+mod walk;
 
 /// Runs a script twice: with one command per batch, and with all commands between two `levels`
 /// lines in one batch.
@@ -29,16 +34,30 @@ mod table;
 /// location SHOP 10                      puts a location with a priority
 /// stock    MUG 2 @SHOP                  puts the product and receives units
 /// receive  MUG 2 / adjust MUG -1 / count MUG 7 expect 5   (key K: as the request K)
+/// quarantine MUG 2 / unquarantine MUG 1 / write_off MUG 1
 /// import   MUG 7 named Mug @SHOP key K  a row of an import
 /// place    A MUG 1 TEE 1                revision 1 of an order, which wants these units
 /// cancel   A                            revision 2, which wants nothing
 /// fulfill  A MUG@main 1 TEE@main 1      revision 2, which ships these units
-/// levels   MUG                          on_hand/reserved of each location
+/// revise   A 3 wants MUG 2 TEE 0 ships MUG@main 1 returns MUG@main 1/0/0
+///                                       any revision; of what came back, the units that were
+///                                       restocked, quarantined and written off
+/// levels   MUG                          on_hand/reserved of each location, /quarantined unless 0
 /// ```
-/// The text after `->` is the expected outcome: its first word, or all of its words.
+/// The text after `->` is the expected outcome: its first word, or all of its words. A line that
+/// begins with `returns` or `->` continues the one before it.
 fn check(script: &str) {
-    let lines = script.lines().map(|line| line.split("//").next().unwrap_or("").trim());
-    let lines = Script::default().read(lines.filter(|line| !line.is_empty()));
+    let mut lines: Vec<String> = Vec::new();
+    for line in script.lines().map(|line| line.split("//").next().unwrap_or("").trim()) {
+        match lines.last_mut() {
+            Some(last) if line.starts_with("returns") || line.starts_with("->") => {
+                *last += &format!(" {line}");
+            }
+            _ if line.is_empty() => {}
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    let lines = Script::default().read(lines.iter().map(String::as_str));
     run(&lines, 1);
     run(&lines, usize::MAX);
 }
@@ -104,10 +123,17 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 /// `allocated MUG@main(2)`, `rejected TEE(1>0)` or `nothing` with the revision that is answered, as
-/// in `nothing(2)`; `moved #3 5/2`; or the name of a refusal.
+/// in `nothing(2)`, and where returns are booked if it is elsewhere, `MUG@NOWHERE>main`;
+/// `moved #3 5/2`; or the name of a refusal.
 fn describe(decided: &DecidedInventory) -> String {
     let Some(answer) = &decided.publish else { return describe_outcome(&decided.outcome) };
     let facts = &answer.facts;
+    facts.booked_at.iter().fold(describe_facts(facts), |text, entry| {
+        format!("{text} {}@{}>{}", entry.product_id, entry.location_id, entry.booked_at)
+    })
+}
+
+fn describe_facts(facts: &contract::Facts) -> String {
     let revision = facts.revision;
     if !facts.shortages.is_empty() {
         return facts.shortages.iter().fold(format!("rejected({revision})"), |text, short| {
@@ -129,12 +155,7 @@ fn describe_outcome(outcome: &InventoryOutcome) -> String {
         InventoryOutcome::Anomaly(_) => "anomaly".to_owned(),
         InventoryOutcome::Moved { movement, replayed } => {
             let verb = if *replayed { "replayed" } else { "moved" };
-            format!(
-                "{verb} #{} {}/{}",
-                movement.seq(),
-                movement.after.on_hand,
-                movement.after.reserved
-            )
+            format!("{verb} #{} {}", movement.seq(), describe_level(&movement.after))
         }
         InventoryOutcome::ProductPut { created, .. }
         | InventoryOutcome::LocationPut { created, .. } => {
@@ -167,15 +188,23 @@ fn describe_refusal(refusal: &Refusal) -> &'static str {
         Refusal::UnknownLocation => "unknown_location",
         Refusal::StockChanged { .. } => "stock_changed",
         Refusal::BelowReserved { .. } => "below_reserved",
+        Refusal::QuantityUnavailable { .. } => "quantity_unavailable",
         Refusal::OutOfRange => "out_of_range",
     }
 }
 
 fn describe_levels(levels: &Levels) -> String {
-    let level = |(location, level): (&LocationId, &Level)| {
-        format!("{location} {}/{}", level.on_hand, level.reserved)
-    };
+    let level =
+        |(location, level): (&LocationId, &Level)| format!("{location} {}", describe_level(level));
     levels.iter().map(level).collect::<Vec<_>>().join(" ")
+}
+
+fn describe_level(level: &Level) -> String {
+    let Level { on_hand, reserved, quarantined, .. } = level;
+    match quarantined {
+        0 => format!("{on_hand}/{reserved}"),
+        _ => format!("{on_hand}/{reserved}/{quarantined}"),
+    }
 }
 
 /// Reads a script. Knows what the orders want that were named, and counts the requests.
@@ -208,8 +237,14 @@ impl Script {
             ["stock", product, rest @ ..] => {
                 vec![put_product(product), self.request("receive", product, rest)]
             }
-            [kind @ ("receive" | "adjust" | "count"), product, rest @ ..] => {
-                vec![self.request(kind, product, rest)]
+            [
+                kind @ ("receive" | "adjust" | "count" | "quarantine" | "unquarantine"
+                | "write_off"),
+                product,
+                rest @ ..,
+            ] => vec![self.request(kind, product, rest)],
+            ["revise", order, revision, rest @ ..] => {
+                vec![allocate(order_id(order), revised(revision, rest))]
             }
             ["import", product, rest @ ..] => vec![self.row(product, rest)],
             [kind, order, lines @ ..] => vec![self.order(kind, order, lines)],
@@ -252,10 +287,12 @@ impl Script {
         self.requests += 1;
         let named = |name: &str| rest.windows(2).find(|pair| pair[0] == name).map(|pair| pair[1]);
         let units: i64 = rest[0].parse().expect("units");
+        let some = || quantity(u32::try_from(units).expect("units"));
         let change = match kind {
-            "receive" => Change::Receive(
-                Quantity::new(u32::try_from(units).expect("units")).expect("a quantity"),
-            ),
+            "receive" => Change::Receive(some()),
+            "quarantine" => Change::Quarantine(some()),
+            "unquarantine" => Change::Unquarantine(some()),
+            "write_off" => Change::WriteOff(some()),
             "adjust" => Change::Adjust(units),
             _ => Change::Count {
                 on_hand: units,
@@ -319,6 +356,43 @@ fn line(pair: &[&str]) -> (ProductId, Quantity) {
     (product_id(pair[0]), quantity(pair[1].parse().expect("units")))
 }
 
+/// `wants MUG 2 TEE 0 ships MUG@main 1 returns MUG@main 1/0/0`, in this order.
+fn revised(revision: &str, words: &[&str]) -> Intent {
+    let behind = |name: &str| {
+        let at = words.iter().position(|word| *word == name);
+        let rest = at.map_or(&[][..], |at| &words[at + 1..]);
+        let end = rest.iter().position(|word| ["ships", "returns"].contains(word));
+        &rest[..end.unwrap_or(rest.len())]
+    };
+    let lines = behind("wants").chunks(2).map(|pair| WantedLine {
+        product_id: product_id(pair[0]),
+        quantity: pair[1].parse().expect("units"),
+    });
+    let shipped = behind("ships").chunks(2).map(allocation).collect();
+    let returned = behind("returns").chunks(2).map(returned).collect();
+    Intent {
+        revision: Revision::try_from(revision.parse::<u32>().expect("a number")).expect("from 1"),
+        wanted: Wanted::try_from(lines.collect::<Vec<_>>()).expect("sorted lines"),
+        shipped: Allocations::sorted(shipped).expect("one entry per stock key"),
+        returned: Returned::sorted(returned).expect("one entry per stock key"),
+    }
+}
+
+/// `MUG@main 1/0/0`
+fn returned(pair: &[&str]) -> ReturnedUnits {
+    let (product, location) = pair[0].split_once('@').expect("a product and a location");
+    let units: Vec<u32> = pair[1].split('/').map(|n| n.parse().expect("units")).collect();
+    let [restocked, quarantined, written_off] = units[..] else { panic!("not three: {pair:?}") };
+    let location_id = location.parse().expect("an id");
+    ReturnedUnits {
+        product_id: product_id(product),
+        location_id,
+        restocked,
+        quarantined,
+        written_off,
+    }
+}
+
 /// `MUG@main 2`
 fn allocation(pair: &[&str]) -> Allocation {
     let (product, location) = pair[0].split_once('@').expect("a product and a location");
@@ -341,12 +415,12 @@ fn wanted(product: &str, units: u32) -> Wanted {
 /// The second revision of an order that was cancelled.
 fn cancelled(ordered: &Wanted) -> Intent {
     let revision = Revision::FIRST.next();
-    Intent { revision, wanted: ordered.nothing(), shipped: Allocations::default() }
+    Intent { revision, ..Intent::placed(ordered.nothing()) }
 }
 
 /// The second revision of an order that was fulfilled.
 fn fulfilled(wanted: Wanted, shipped: Allocations) -> Intent {
-    Intent { revision: Revision::FIRST.next(), wanted, shipped }
+    Intent { revision: Revision::FIRST.next(), shipped, ..Intent::placed(wanted) }
 }
 
 fn allocate(order_id: OrderId, intent: Intent) -> InventoryCommand {

@@ -49,6 +49,97 @@ fn reserved_units_cannot_be_adjusted_or_counted_away() {
 }
 
 #[test]
+fn quarantined_units_are_on_hand_and_cannot_be_sold() {
+    check(
+        "
+        stock   MUG 5
+        quarantine MUG 3        -> moved #2 5/0/3
+        place   A  MUG 3        -> rejected MUG(3>2)
+        place   B  MUG 2        -> allocated
+        unquarantine MUG 1      -> moved #4 5/2/2
+        place   C  MUG 1        -> allocated
+        write_off MUG 2         -> moved #6 3/3
+        levels  MUG             -> main 3/3
+    ",
+    );
+}
+
+/// Quarantine takes available units, and what leaves it must be in it.
+#[test]
+fn no_more_is_quarantined_than_is_available_and_no_more_leaves_than_is_there() {
+    check(
+        "
+        stock   MUG 5
+        place   A  MUG 2        -> allocated
+        quarantine MUG 4        -> quantity_unavailable
+        unquarantine MUG 1      -> quantity_unavailable
+        write_off MUG 1         -> quantity_unavailable
+        quarantine MUG 2        -> moved #3 5/2/2
+        quarantine MUG 2        -> quantity_unavailable
+        unquarantine MUG 3      -> quantity_unavailable
+        write_off MUG 3         -> quantity_unavailable
+        write_off MUG 2         -> moved #4 3/2
+        quarantine TEE 1        -> product_not_found
+        quarantine MUG 1 @SHOP  -> unknown_location
+    ",
+    );
+    let mut stock = Stock::default();
+    let change = |change, key: &str| movement_request("MUG", "main", change, key);
+    let receive = Change::Receive(quantity(5));
+    let decided = stock.run(&[
+        put_product("MUG"),
+        change(receive, "five"),
+        change(Change::Quarantine(quantity(2)), "two"),
+        change(Change::Quarantine(quantity(4)), "four"),
+        change(Change::WriteOff(quantity(3)), "three"),
+        change(Change::Unquarantine(quantity(3)), "three more"),
+        change(Change::Adjust(-4), "four less"),
+    ]);
+    let refusals: Vec<_> = decided[3..].iter().map(|one| one.outcome.clone()).collect();
+    let unavailable = |units| InventoryOutcome::Refused(Refusal::QuantityUnavailable { units });
+    let below = Refusal::BelowReserved { reserved: 0, quarantined: 2 };
+    let below = InventoryOutcome::Refused(below);
+    assert_eq!(refusals, [unavailable(3), unavailable(2), unavailable(2), below]);
+}
+
+#[test]
+fn quarantined_units_cannot_be_adjusted_or_counted_away() {
+    check(
+        "
+        stock   MUG 5
+        place   A  MUG 2        -> allocated
+        quarantine MUG 2        -> moved #3 5/2/2
+        adjust  MUG -2          -> below_reserved
+        count   MUG 3           -> below_reserved
+        import  MUG 3           -> below_reserved
+        count   MUG 4           -> moved #4 4/2/2
+        fulfill A  MUG@main 2   -> allocated
+        adjust  MUG -1          -> below_reserved
+        levels  MUG             -> main 2/0/2
+    ",
+    );
+}
+
+#[test]
+fn whoever_moves_stock_by_hand_is_in_the_admin_log() {
+    let mut stock = Stock::default();
+    let change = |change, key: &str| movement_request("MUG", "main", change, key);
+    stock.run(&[put_product("MUG"), change(Change::Receive(quantity(5)), "five")]);
+    let acts = stock.acts(&[
+        change(Change::Receive(quantity(5)), "five more"),
+        change(Change::Quarantine(quantity(2)), "two"),
+        change(Change::Unquarantine(quantity(1)), "one"),
+        change(Change::WriteOff(quantity(1)), "another"),
+        change(Change::WriteOff(quantity(1)), "refused"),
+    ]);
+    let kinds = acts.iter().map(|act| match act {
+        AdminEvent::Stock(movement) => movement.kind.as_str(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(kinds.collect::<Vec<_>>(), ["quarantine", "unquarantine", "write_off"]);
+}
+
+#[test]
 fn a_repeated_request_finds_its_movement_and_changes_nothing() {
     check(
         "
@@ -253,8 +344,12 @@ fn a_change_has_the_kind_of_its_movement() {
         Change::Receive(Quantity::new(1).expect("a quantity")),
         Change::Adjust(1),
         Change::Count { on_hand: 1, expected: None },
+        Change::Quarantine(quantity(1)),
+        Change::Unquarantine(quantity(1)),
+        Change::WriteOff(quantity(1)),
     ];
-    assert_eq!(kinds.map(|change| change.kind().as_str()), ["receive", "adjust", "count"]);
+    let names = kinds.map(|change| change.kind().as_str());
+    assert_eq!(names, ["receive", "adjust", "count", "quarantine", "unquarantine", "write_off"]);
 }
 
 #[test]

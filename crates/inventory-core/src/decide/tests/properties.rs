@@ -13,6 +13,9 @@ fn any_command() -> impl Strategy<Value = InventoryCommand> {
         (-3i64..3).prop_map(Change::Adjust),
         (0i64..9, prop::option::of(0i64..9))
             .prop_map(|(on_hand, expected)| Change::Count { on_hand, expected }),
+        (1u32..3).prop_map(|units| Change::Quarantine(quantity(units))),
+        (1u32..3).prop_map(|units| Change::Unquarantine(quantity(units))),
+        (1u32..3).prop_map(|units| Change::WriteOff(quantity(units))),
     ];
     let order = (verb, 0u32..6, prop::bool::weighted(0.05));
     let request = (product.clone(), location.clone(), change, 0u32..40);

@@ -9,8 +9,8 @@ use crate::decide::{
     DecidedInventory, InventoryChanges, InventoryCommand, InventoryDecision, LoadedInventory,
     ReservationChange, StockChange, Touched, decide,
 };
-use crate::reservation::{Holding, Reservation};
-use crate::stock::{Level, Levels, Location, Movement};
+use crate::reservation::{Holding, Reservation, ReturnedStock};
+use crate::stock::{Cause, Level, Levels, Location, Movement, MovementKind};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stock {
@@ -41,11 +41,21 @@ impl Stock {
         changes
             .reservations
             .iter()
-            .filter(|change| change.from.is_none())
+            .filter(|change| self.is_newly_rejected(&change.to))
             .for_each(|change| self.check_seen(&change.to));
         self.write(changes);
         decided.iter().for_each(|one| self.check_facts(one));
         decided
+    }
+
+    /// What a batch would lead to if no location could be read.
+    pub(super) fn run_without_locations(
+        &self,
+        batch: &[InventoryCommand],
+    ) -> Vec<DecidedInventory> {
+        let mut loaded = self.load(&Touched::by(batch));
+        loaded.locations.clear();
+        decide(self.now_micros, batch, loaded).decided
     }
 
     /// What a batch would write into the admin log.
@@ -101,7 +111,7 @@ impl Stock {
         for movement in changes.movements {
             assert_eq!(movement.number(), self.all.next_movement, "numbers rise");
             self.all.next_movement += 1;
-            if let crate::stock::Cause::Request(cause) = &movement.cause {
+            if let Cause::Request(cause) = &movement.cause {
                 let found = self.all.movements.insert(cause.request_id, movement.clone());
                 assert_eq!(found, None, "one movement per request");
             }
@@ -123,6 +133,7 @@ impl Stock {
         assert_eq!(level.last_seq, before.last_seq, "the row is as it was before the batch");
         level.on_hand += deltas.on_hand;
         level.reserved += deltas.reserved;
+        level.quarantined += deltas.quarantined;
         level.last_seq = after.last_seq;
         level.last_movement = after.last_movement;
         assert_eq!(*level, after);
@@ -139,7 +150,7 @@ impl Stock {
         }
     }
 
-    /// Checks INV-1, INV-2, INV-3 and INV-8 against the ledger.
+    /// Checks INV-1, INV-2, INV-3, INV-8, INV-10 and INV-11 against the ledger.
     pub(super) fn audit(&self) {
         for ((product, location), movements) in &self.ledger {
             let mut level = Level::default();
@@ -147,6 +158,7 @@ impl Stock {
                 let previous = (level.last_seq > 0).then_some(level.last_movement);
                 assert_eq!(movement.previous, previous, "INV-2: the chain of the stock key");
                 level = level.after(movement.deltas, movement.number()).expect("INV-1");
+                assert!(fits_kind(movement), "INV-11: {movement:?}");
                 assert_eq!(movement.after, level, "INV-2: the level is the sum so far");
             }
             let stored = self.all.levels[product][location];
@@ -158,8 +170,22 @@ impl Stock {
         self.all.products.keys().for_each(|product| self.audit_product_chain(product));
         for reservation in self.all.reservations.values() {
             self.audit_rejection(reservation);
+            self.audit_listed(reservation);
+            audit_arithmetic(reservation);
             reservation.holdings.iter().for_each(|holding| self.audit_holding(holding));
+            reservation.returns.iter().for_each(|found| self.audit_returned(found));
         }
+    }
+
+    /// INV-3: the movements of an order are those that its reservation lists.
+    fn audit_listed(&self, reservation: &Reservation) {
+        let its = |movement: &&Movement| movement.cause == Cause::Order(reservation.order_id);
+        let mut caused: Vec<_> =
+            self.ledger.values().flatten().filter(its).map(Movement::number).collect();
+        let mut listed: Vec<_> = reservation.movements().collect();
+        caused.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(listed, caused, "INV-3");
     }
 
     /// INV-2: the movements of a product, over all locations, are one chain.
@@ -176,13 +202,50 @@ impl Stock {
 
     /// INV-3: what a holding says is the sum of the movements that it lists.
     fn audit_holding(&self, holding: &Holding) {
-        let stock_key = (holding.product_id.clone(), holding.location_id.clone());
-        let listed = |movement: &&Movement| holding.movements.contains(&movement.number());
-        let movements = self.ledger[&stock_key].iter().filter(listed);
-        let sum = movements.fold((0, 0), |(on_hand, reserved), movement| {
-            (on_hand + movement.deltas.on_hand, reserved + movement.deltas.reserved)
-        });
-        assert_eq!(sum, (-holding.shipped, holding.held()), "INV-3");
+        let stock_key = (&holding.product_id, &holding.location_id);
+        let mut sums = [0; 3];
+        for movement in self.listed(stock_key, &holding.movements) {
+            let [promised, released, shipped] = &mut sums;
+            match movement.kind {
+                MovementKind::Reserve => *promised += movement.deltas.reserved,
+                MovementKind::Release => *released -= movement.deltas.reserved,
+                MovementKind::Ship | MovementKind::Unship => *shipped -= movement.deltas.on_hand,
+                other => panic!("INV-3: a holding lists a {}", other.as_str()),
+            }
+        }
+        assert_eq!(sums, [holding.promised, holding.released, holding.shipped], "INV-3");
+    }
+
+    /// INV-3: what came back is the sum of the movements that booked it.
+    fn audit_returned(&self, found: &ReturnedStock) {
+        let stock_key = (&found.units.product_id, &found.booked_at);
+        let mut sums = [0; 2];
+        for movement in self.listed(stock_key, &found.movements) {
+            assert_eq!(movement.kind, MovementKind::Return, "INV-3");
+            sums[0] += movement.deltas.on_hand;
+            sums[1] += movement.deltas.quarantined;
+        }
+        let [restocked, quarantined] =
+            [found.units.restocked, found.units.quarantined].map(i64::from);
+        assert_eq!(sums, [restocked + quarantined, quarantined], "INV-3");
+        assert!(!found.movements.is_empty(), "INV-3");
+    }
+
+    /// The movements at a stock key with these numbers, all of which must be there.
+    fn listed(
+        &self,
+        (product, location): (&ProductId, &LocationId),
+        numbers: &[i64],
+    ) -> Vec<&Movement> {
+        let movements = &self.ledger[&(product.clone(), location.clone())];
+        let find = |number: &i64| movements.iter().find(|movement| movement.number() == *number);
+        numbers.iter().map(|number| find(number).expect("INV-3: a listed movement")).collect()
+    }
+
+    /// Whether a change of a reservation is one that found too little.
+    fn is_newly_rejected(&self, to: &Reservation) -> bool {
+        let known = self.all.reservations.get(&to.order_id);
+        to.rejection.is_some() && known.is_none_or(|known| known.rejection != to.rejection)
     }
 
     /// INV-8: a rejection has seen every level and every product from before its batch.
@@ -228,6 +291,40 @@ impl Stock {
                 shortage.reason != ShortageReason::UnknownProduct || shortfall.seen.is_empty(),
                 "INV-8"
             );
+        }
+    }
+}
+
+/// INV-10, as far as Inventory knows the numbers: what came back is out, and what is out is
+/// allocated.
+fn audit_arithmetic(reservation: &Reservation) {
+    let (returned, shipped) = (reservation.returned(), reservation.shipped());
+    for entry in &returned {
+        assert!(returned.of(&entry.product_id) <= shipped.of(&entry.product_id), "INV-10");
+    }
+    for Holding { promised, released, shipped, .. } in &reservation.holdings {
+        assert!(0 <= *shipped && 0 <= *released && *shipped <= promised - released, "INV-10");
+    }
+}
+
+/// INV-11: the deltas and the cause are those of the kind.
+fn fits_kind(movement: &Movement) -> bool {
+    let crate::stock::Deltas { on_hand, reserved, quarantined } = movement.deltas;
+    let of_order = matches!(movement.cause, Cause::Order(_));
+    match movement.kind {
+        MovementKind::Receive => !of_order && on_hand > 0 && (reserved, quarantined) == (0, 0),
+        MovementKind::Adjust | MovementKind::Count => {
+            !of_order && (reserved, quarantined) == (0, 0)
+        }
+        MovementKind::Reserve => of_order && reserved > 0 && (on_hand, quarantined) == (0, 0),
+        MovementKind::Release => of_order && reserved < 0 && (on_hand, quarantined) == (0, 0),
+        MovementKind::Ship => of_order && on_hand < 0 && (reserved, quarantined) == (on_hand, 0),
+        MovementKind::Unship => of_order && on_hand > 0 && (reserved, quarantined) == (on_hand, 0),
+        MovementKind::Return => of_order && reserved == 0 && (0..=on_hand).contains(&quarantined),
+        MovementKind::Quarantine => !of_order && quarantined > 0 && (on_hand, reserved) == (0, 0),
+        MovementKind::Unquarantine => !of_order && quarantined < 0 && (on_hand, reserved) == (0, 0),
+        MovementKind::WriteOff => {
+            !of_order && on_hand < 0 && (reserved, quarantined) == (0, on_hand)
         }
     }
 }

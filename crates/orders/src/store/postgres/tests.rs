@@ -92,14 +92,17 @@ async fn a_connection_to_another_database_than_before_is_refused() {
 async fn every_statement_can_be_prepared() {
     let (_store, _, url) = opened().await;
     let operator = postgres(&url).await;
-    let pages = (0..16).map(|form| {
-        let [times, statuses, received, customer] = [1, 2, 4, 8].map(|bit| form & bit > 0);
-        query::Page { times, statuses, received: statuses && received, customer }.sql()
+    let pages = (0..32).map(|form| {
+        let [times, statuses, received, customer, refunds] =
+            [1, 2, 4, 8, 16].map(|bit| form & bit > 0);
+        let received = statuses && received;
+        query::Page { times, statuses, received, refunds, customer }.sql()
     });
     let fixed = SCHEMA.statements.iter().chain(&query::STATEMENTS);
     let fixed = fixed
         .chain(&quarantine::STATEMENTS_POSTGRES)
         .chain(&pending::STATEMENTS)
+        .chain(&deadlines::STATEMENTS)
         .chain(&audit::STATEMENTS)
         .chain(&journal_audit::STATEMENTS);
     for sql in fixed.map(|sql| (*sql).to_owned()).chain(pages) {
@@ -144,6 +147,24 @@ async fn the_database_itself_keeps_histories_whole() {
     let grown =
         "UPDATE order_states SET last_seq = 4, history = (left(history::text, -1) || ',{}]')::json";
     assert_eq!(operator.execute(grown, &[]).await.expect("a history may grow"), 1);
+}
+
+#[tokio::test]
+async fn a_plain_order_leaves_the_columns_and_tables_of_changes_empty() {
+    let (store, _, url) = opened().await;
+    for batch in [vec![place(1), place(2)], vec![reserved(1), reserved(2)], vec![cancel(1)]] {
+        store.run(batch.into(), decide).await.expect("committed");
+    }
+    let operator = postgres(&url).await;
+    for empty in [
+        "orders WHERE options IS NOT NULL",
+        "order_states WHERE refund_due_minor IS NOT NULL",
+        "payment_deadlines",
+    ] {
+        let count = format!("SELECT count(*) AS found FROM {empty}");
+        let count: i64 = operator.query_one(&count, &[]).await.expect("a count").get("found");
+        assert_eq!(count, 0, "{empty}");
+    }
 }
 
 /// The packed columns, with ids and words.
