@@ -143,9 +143,11 @@ fn judge(audit: &OrderAudit, findings: &mut Findings) {
 pub fn folded(audit: &OrderAudit) -> Result<Order, BrokenHistory> {
     let registers = fold(&audit.terms, &audit.history)?;
     let last_seq = audit.history.last().map_or(1, |entry| entry.seq);
-    let digest = registers.intent.digest();
+    let digest = registers.sent_intent().digest();
     let terms = audit.terms.clone();
-    Ok(Order { order_id: audit.order_id, terms, registers, digest, last_seq })
+    // How long the history is matters to requests only.
+    let history_bytes = 0;
+    Ok(Order { order_id: audit.order_id, terms, registers, digest, last_seq, history_bytes })
 }
 
 /// Compares the columns beside the history with the fold (INV-4).
@@ -184,7 +186,7 @@ fn judge_pending(audit: &OrderAudit, order: &Order, findings: &mut Findings) {
 
 /// When the newest revision was made.
 fn made_at(audit: &OrderAudit) -> i64 {
-    let is_intent = |entry: &&Entry| matches!(entry.event, Event::Intended { .. });
+    let is_intent = |entry: &&Entry| matches!(entry.event, Event::Intended(_));
     let newest = audit.history.iter().rev().find(is_intent);
     newest.map_or(audit.created_at_micros, |entry| entry.at_micros)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use orders_core::decide::{OrderOutcome, Receipt, RequestContext};
+use orders_core::decide::{OrderOutcome, Receipt, Refusal, RequestContext};
 use orders_core::order::CustomerId;
 use orders_core::status::Status;
 use platform::keys::{Principal, Scope};
@@ -72,16 +72,26 @@ fn receipt(outcome: OrderOutcome) -> Result<Receipt, Problem> {
     match outcome {
         OrderOutcome::Placed(receipt)
         | OrderOutcome::Replayed(receipt)
-        | OrderOutcome::Accepted(receipt) => Ok(receipt),
-        OrderOutcome::KeyReused => Err(Problem::new(
+        | OrderOutcome::Accepted { receipt, .. } => Ok(receipt),
+        OrderOutcome::Refused(refusal) => Err(refused(&refusal)),
+        OrderOutcome::Settled { .. }
+        | OrderOutcome::Expired(_)
+        | OrderOutcome::Stale
+        | OrderOutcome::Anomaly(_) => Err(Problem::internal()),
+    }
+}
+
+/// The problem that a refusal is to the client.
+fn refused(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::KeyReused => Problem::new(
             Code::IDEMPOTENCY_KEY_REUSED,
             "this Idempotency-Key was used for a different order; use a new key for a new order",
-        )),
-        OrderOutcome::NotFound => Err(order_not_found()),
-        OrderOutcome::InvalidTransition(status) => Err(invalid_transition(status)),
-        OrderOutcome::Settled(_) | OrderOutcome::Stale | OrderOutcome::Anomaly(_) => {
-            Err(Problem::internal())
-        }
+        ),
+        Refusal::NotFound => order_not_found(),
+        Refusal::InvalidTransition(status) => invalid_transition(*status),
+        // No route asks for what these refuse.
+        _ => Problem::internal(),
     }
 }
 

@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::SERVICE;
-use crate::store::Backlog;
+use crate::store::{Backlog, Overdue};
 use crate::waiters::Waker;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,6 +35,10 @@ pub struct Metrics {
     settled: Family<OutcomeLabel, Counter>,
     settle_seconds: Histogram,
     waits_ended: Family<WakerLabel, Counter>,
+    expired: Counter,
+    expired_late: Histogram,
+    deadlines_due: Gauge,
+    deadlines_late: Gauge<f64, std::sync::atomic::AtomicU64>,
     pub commands_resent: Counter,
     commands_pending: Gauge,
     commands_oldest_age: Gauge<f64, std::sync::atomic::AtomicU64>,
@@ -50,6 +54,11 @@ impl Metrics {
             // From 1 ms, the usual case, to 9 h, a long outage.
             settle_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 26)),
             waits_ended: Family::default(),
+            expired: Counter::default(),
+            // From 10 ms to 23 h, a long outage.
+            expired_late: Histogram::new(exponential_buckets(0.01, 2.0, 24)),
+            deadlines_due: Gauge::default(),
+            deadlines_late: Gauge::default(),
             commands_resent: Counter::default(),
             commands_pending: Gauge::default(),
             commands_oldest_age: Gauge::default(),
@@ -67,6 +76,16 @@ impl Metrics {
         registry.register_with_unit("order_settle", help, Unit::Seconds, seconds);
         let help = "Requests that waited for an outcome, by what ended the wait";
         registry.register("order_waits_ended", help, self.waits_ended.clone());
+        let help = "Orders that were not paid in time, and whose units are released";
+        registry.register("orders_expired", help, self.expired.clone());
+        let help = "Time from the deadline of a payment to asking the order to expire";
+        let late = self.expired_late.clone();
+        registry.register_with_unit("orders_expiry_delay", help, Unit::Seconds, late);
+        let help = "Deadlines of payments that have passed while their orders are still reserved";
+        registry.register("orders_deadlines_due", help, self.deadlines_due.clone());
+        let help = "How long ago the first of these deadlines passed";
+        let late = self.deadlines_late.clone();
+        registry.register_with_unit("orders_deadlines_late", help, Unit::Seconds, late);
         let help = "Commands that the sweeper sent: again, or because they found no room in the window and in memory before";
         registry.register("commands_resent", help, self.commands_resent.clone());
         let help = "Commands that wait for Inventory's answer";
@@ -79,7 +98,14 @@ impl Metrics {
     /// Creates the counters at zero: an alert on an increase would miss the first count of a
     /// counter that appears with it.
     fn start_at_zero(&self) {
-        for status in [Status::Confirmed, Status::Rejected, Status::Cancelled, Status::Fulfilled] {
+        for status in [
+            Status::Reserved,
+            Status::Confirmed,
+            Status::Rejected,
+            Status::Cancelled,
+            Status::Fulfilled,
+            Status::Expired,
+        ] {
             drop(self.settled.get_or_create(&OutcomeLabel { outcome: status.as_str() }));
         }
         for by in Waker::ALL {
@@ -95,7 +121,10 @@ impl Metrics {
             OrderOutcome::Placed(_) => {
                 self.placed.inc();
             }
-            OrderOutcome::Settled(receipt) => {
+            OrderOutcome::Expired(_) => {
+                self.expired.inc();
+            }
+            OrderOutcome::Settled { receipt, .. } => {
                 self.settled
                     .get_or_create(&OutcomeLabel { outcome: receipt.status.as_str() })
                     .inc();
@@ -117,6 +146,15 @@ impl Metrics {
 
     pub(crate) fn published(&self, attempt: Attempt) {
         self.shared.published(SERVICE, attempt);
+    }
+
+    pub(crate) fn deadline_leased(&self, late: Duration) {
+        self.expired_late.observe(late.as_secs_f64());
+    }
+
+    pub(crate) fn show_overdue(&self, overdue: Overdue) {
+        self.deadlines_due.set(i64::try_from(overdue.deadlines).unwrap_or(i64::MAX));
+        self.deadlines_late.set(overdue.late.as_secs_f64());
     }
 
     pub(crate) fn show(&self, backlog: Backlog) {

@@ -42,6 +42,7 @@ use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::{MIGRATIONS, Sqlite};
 use crate::store::{OrderAuditStore, OrderFeedStore, OrderStore};
 use crate::waiters::Waiters;
+use crate::worker::deadlines::Deadlines;
 use crate::worker::health_check::HealthCheck;
 use crate::worker::listen::AnswerListener;
 use crate::worker::settle::Answers;
@@ -89,6 +90,7 @@ pub struct Parts {
     pub consumer: Consumer<OrderCommand, OrderOutcome>,
     pub listener: AnswerListener,
     pub sweeper: Sweeper,
+    pub deadlines: Deadlines,
     pub health_check: HealthCheck,
     pub numbering: Numbering,
     pub auditor: Auditor,
@@ -129,6 +131,8 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         ids: context.ids.clone(),
         metrics: metrics.clone(),
     };
+    let deadlines =
+        Deadlines { store: store.clone(), batcher: batcher.clone(), metrics: metrics.clone() };
     let health_check = HealthCheck {
         store: store.clone(),
         bus,
@@ -152,7 +156,18 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         stopping: context.stopping.clone(),
     };
     let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes(), None);
-    Parts { relay, committer, consumer, listener, sweeper, health_check, numbering, auditor, api }
+    Parts {
+        relay,
+        committer,
+        consumer,
+        listener,
+        sweeper,
+        deadlines,
+        health_check,
+        numbering,
+        auditor,
+        api,
+    }
 }
 
 /// Receives Inventory's answers.
@@ -232,6 +247,7 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
         consumer,
         listener,
         sweeper,
+        deadlines,
         health_check,
         numbering,
         auditor,
@@ -246,6 +262,7 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     workers.spawn(Stage::Work, "the consumer of answers", |token| consumer.run(token));
     workers.spawn(Stage::Work, "the listener for other replicas", |token| listener.run(token));
     workers.spawn(Stage::Work, "the sweeper", |token| sweeper.run(token));
+    workers.spawn(Stage::Work, "the worker of deadlines", |token| deadlines.run(token));
     workers.spawn(Stage::Work, "the health check of orders", |token| health_check.run(token));
     workers.spawn(Stage::Work, "the numbering of orders", |token| numbering.run(token));
     workers.spawn(Stage::Work, "the auditor of orders", |token| auditor.run(token));

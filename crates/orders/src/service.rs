@@ -66,9 +66,12 @@ impl Commit<OrderCommand, OrderOutcome> for Commits {
         self.tail.committed();
         let decided = decided?;
         fault_point!("orders.committed", when batch.iter().any(OrderCommand::is_request));
-        fault_point!("settle.committed", when !batch.iter().all(OrderCommand::is_request));
+        fault_point!("settle.committed", when batch.iter().any(OrderCommand::is_answer));
+        fault_point!("pay.committed", when batch.iter().any(OrderCommand::is_payment));
+        fault_point!("change.committed", when batch.iter().any(OrderCommand::is_change));
+        fault_point!("expire.committed", when batch.iter().any(OrderCommand::is_deadline));
         let now = self.clock.now();
-        let answers = batch.iter().filter(|command| !command.is_request());
+        let answers = batch.iter().filter(|command| command.is_answer());
         let order_ids: Vec<OrderId> = answers.map(OrderCommand::order_id).collect();
         let settled_in = |outcome: &OrderOutcome| {
             let order_id = outcome.settled_from_received()?;
@@ -80,7 +83,7 @@ impl Commit<OrderCommand, OrderOutcome> for Commits {
         let mut messages = Vec::new();
         for one in decided {
             messages.extend(one.publish);
-            if let OrderOutcome::Settled(receipt) = &one.outcome {
+            if let OrderOutcome::Settled { receipt, .. } = &one.outcome {
                 self.waiters.settled(receipt);
             }
             self.metrics.count(&one.outcome, settled_in(&one.outcome));
@@ -189,11 +192,16 @@ impl Service {
 pub fn message(status: Status) -> &'static str {
     match status {
         Status::Received => "Order successfully placed.",
+        Status::Reserved => "Order reserved until it is paid.",
         Status::Confirmed => "Order confirmed.",
         Status::Rejected => "Order rejected: not enough stock.",
+        Status::Amending => "Change requested.",
         Status::Cancelling => "Cancellation requested.",
         Status::Cancelled => "Order cancelled.",
         Status::Fulfilling => "Fulfillment requested.",
         Status::Fulfilled => "Order fulfilled.",
+        Status::Expiring => "Order not paid in time; its release is requested.",
+        Status::Expired => "Order expired: not paid in time.",
+        Status::Reviving => "Order paid late; its stock is requested again.",
     }
 }

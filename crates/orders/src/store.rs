@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::commands::AllocateStock;
-use contract::{Allocations, Digest, OrderId, Shortage};
-use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, OrderState, Receipt};
-use orders_core::history::{Entry, fold, last_allocated};
+use contract::{Digest, OrderId};
+use orders_core::decide::{
+    Deadline, DecideOrders, DecidedOrder, OrderCommand, OrderState, Receipt,
+};
+use orders_core::history::Entry;
 use orders_core::order::{CustomerId, Terms};
 use orders_core::status::Status;
 use platform::admin::Requester;
@@ -21,8 +23,11 @@ use platform::failure::Failure;
 use platform::journal::{Position, Recorded};
 use platform::quarantine::Quarantined;
 
+pub use deadlines::{DeadlineLease, DueDeadline, Overdue};
 pub use pending::{MadeDue, PendingFilter, PendingPage, WaitingCommand};
+pub use view::{MadeEntry, OrderSummary, OrderView, ReadOrder};
 
+mod deadlines;
 #[cfg(test)]
 pub(crate) mod laws;
 mod made;
@@ -30,6 +35,7 @@ mod packed;
 mod pending;
 pub mod postgres;
 pub mod sqlite;
+mod view;
 
 /// The database of orders (R1, R4, R7, R11, R13). Every engine passes the same laws.
 #[async_trait]
@@ -66,6 +72,23 @@ pub trait OrderStore: Send + Sync + fmt::Debug {
     /// [`Failure`] says whether to retry. After [`Failure::Unknown`], the commands may have been
     /// leased; they are due again later.
     async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure>;
+
+    /// Leases deadlines of payments that have passed, and returns them. Before that it durably
+    /// postpones them, and arms those again from now on that were armed before the clock was set
+    /// back (R25).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry. After [`Failure::Unknown`], the deadlines may have been
+    /// leased; they are due again later.
+    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<Vec<DueDeadline>, Failure>;
+
+    /// Returns how many deadlines have passed, and how long ago.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
+    async fn overdue(&self) -> Result<Overdue, Failure>;
 
     /// Writes messages to the quarantine, in a transaction of its own (R16). Returns how many were
     /// not kept because it has [`MAX_ENTRIES`](platform::quarantine::MAX_ENTRIES) others.
@@ -177,6 +200,17 @@ pub trait OrderAuditStore: JournalAuditStore {
     /// Returns the highest key of a pending command.
     async fn last_pending(&self) -> Result<Option<PendingKey>, Failure>;
 
+    /// Returns the first `limit` deadlines after `after`, sorted by key, including those whose order
+    /// is missing.
+    async fn deadlines_after(
+        &self,
+        after: Option<PendingKey>,
+        limit: u32,
+    ) -> Result<Vec<PendingAudit>, Failure>;
+
+    /// Returns the highest key of a deadline.
+    async fn last_deadline(&self) -> Result<Option<PendingKey>, Failure>;
+
     /// Returns the number and age of the pending commands, as [`OrderStore::backlog`] does.
     async fn backlog(&self) -> Result<Backlog, Failure>;
 }
@@ -223,87 +257,6 @@ pub enum Pick {
     SentBefore { ago: Duration },
 }
 
-/// An order, or why it cannot be read.
-pub type ReadOrder = Result<OrderView, Failure>;
-
-/// An order with its history, as the API shows it.
-#[derive(Clone, Debug)]
-pub struct OrderView {
-    /// Its id.
-    pub order_id: OrderId,
-    /// Its current status.
-    pub status: Status,
-    /// What the customer ordered.
-    pub terms: Terms,
-    /// The stock that it has, or had before it was cancelled.
-    pub allocated: Allocations,
-    /// The products that were short, if it was rejected.
-    pub shortages: Vec<Shortage>,
-    /// Who placed it; `None` if clients are not asked who they are.
-    pub actor: Option<String>,
-    /// The entries of its history after the first, oldest first.
-    pub history: Vec<Entry>,
-    /// When it was accepted, in microseconds since the epoch.
-    pub created_at_micros: i64,
-    /// When its status last changed, in microseconds since the epoch.
-    pub updated_at_micros: i64,
-}
-
-impl OrderView {
-    /// The order as it was after the entry `seq` of its history, or `None` if there is no such
-    /// entry. The first one is the placement.
-    pub fn as_of(&self, seq: u32) -> Option<Self> {
-        let entries = usize::try_from(seq).ok()?.checked_sub(1)?;
-        let history = self.history.get(..entries)?.to_vec();
-        let registers = fold(&self.terms, &history).ok()?;
-        let status = registers.status();
-        let facts = registers.facts.filter(|_| status == Status::Rejected);
-        let last_at = history.last().map(|entry| entry.at_micros);
-        Some(Self {
-            order_id: self.order_id,
-            status,
-            terms: self.terms.clone(),
-            allocated: last_allocated(&history),
-            shortages: facts.map(|facts| facts.shortages).unwrap_or_default(),
-            actor: self.actor.clone(),
-            history,
-            created_at_micros: self.created_at_micros,
-            updated_at_micros: last_at.unwrap_or(self.created_at_micros),
-        })
-    }
-}
-
-/// An entry of a history, as the journal has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MadeEntry {
-    /// The order.
-    pub order_id: OrderId,
-    /// The number of the entry in the history of the order, from 1 without gaps. The first entry is
-    /// the placement.
-    pub seq: u32,
-    /// The status that the order got.
-    pub status: Status,
-}
-
-/// An order as a list shows it.
-#[derive(Clone, Debug)]
-pub struct OrderSummary {
-    /// Its id.
-    pub order_id: OrderId,
-    /// Its current status.
-    pub status: Status,
-    /// Who placed it.
-    pub customer_id: CustomerId,
-    /// The currency of the total.
-    pub currency: orders_core::money::Currency,
-    /// The total in minor units of the currency, such as cents.
-    pub total_minor: i64,
-    /// When it was accepted, in microseconds since the epoch.
-    pub created_at_micros: i64,
-    /// When its status last changed, in microseconds since the epoch.
-    pub updated_at_micros: i64,
-}
-
 /// How far clocks may be apart: those of replicas, that of a database, and one before and after it
 /// was set back. A list by time finds every order as long as they are.
 ///
@@ -320,12 +273,37 @@ pub struct Filter {
     pub from: Option<Timestamp>,
     /// Only orders accepted before this time.
     pub to: Option<Timestamp>,
+    /// Only orders whose money is like this.
+    pub payment: Option<PaymentFilter>,
     /// Only orders of this customer.
     pub customer_id: Option<CustomerId>,
     /// Only orders older than this one.
     pub before: Option<OrderId>,
     /// The most orders to return.
     pub limit: u32,
+}
+
+/// What the money of an order is like, if a list is to have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaymentFilter {
+    /// The order is reserved until it is paid.
+    Due,
+    /// Something must be given back.
+    RefundDue,
+}
+
+impl Filter {
+    /// The statuses that a list may have: none for all, `None` if no order can be listed.
+    fn statuses(&self) -> Option<Vec<Status>> {
+        let all = &self.statuses;
+        match self.payment {
+            Some(PaymentFilter::Due) if all.is_empty() || all.contains(&Status::Reserved) => {
+                Some(vec![Status::Reserved])
+            }
+            Some(PaymentFilter::Due) => None,
+            Some(PaymentFilter::RefundDue) | None => Some(all.clone()),
+        }
+    }
 }
 
 /// The commands that wait for Inventory's answer.
@@ -356,6 +334,8 @@ pub struct OrderAudit {
     pub updated_at_micros: i64,
     /// Its pending command, if it has one.
     pub pending: Option<PendingCommand>,
+    /// The deadline of its payment, if it has one. A lease has postponed it, perhaps.
+    pub deadline: Option<Deadline>,
 }
 
 /// A pending command as it is stored.
@@ -367,11 +347,11 @@ pub struct PendingCommand {
     pub since_micros: i64,
 }
 
-/// The key of a pending command, which the engine chooses.
+/// The key of a pending command or a deadline, which the engine chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PendingKey(pub u128);
 
-/// A pending command and whether its order exists, from one snapshot (INV-7).
+/// A pending command or a deadline, and whether its order exists, from one snapshot (INV-7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingAudit {
     /// Its key.

@@ -1,6 +1,7 @@
 //! The workers of the Order Service: they settle orders by Inventory's answers, resend unanswered
-//! commands, and check the service's dependencies.
+//! commands, let orders expire, and check the service's dependencies.
 
+pub mod deadlines;
 pub mod deferred;
 pub mod health_check;
 pub mod listen;

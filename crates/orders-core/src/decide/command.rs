@@ -200,6 +200,30 @@ impl OrderCommand {
         matches!(self, Self::Settle(_))
     }
 
+    /// Whether a client pays an order.
+    pub fn is_payment(&self) -> bool {
+        matches!(self, Self::Request { request, .. } if matches!(**request, OrderRequest::Pay { .. }))
+    }
+
+    /// Whether a client changes an order beside paying, cancelling and fulfilling it.
+    pub fn is_change(&self) -> bool {
+        let Self::Request { request, .. } = self else { return false };
+        match **request {
+            OrderRequest::Cancel { .. } | OrderRequest::Fulfill | OrderRequest::Pay { .. } => false,
+            OrderRequest::Refund { .. }
+            | OrderRequest::CancelLines { .. }
+            | OrderRequest::Ship { .. }
+            | OrderRequest::Track { .. }
+            | OrderRequest::CancelShipment { .. }
+            | OrderRequest::Return { .. } => true,
+        }
+    }
+
+    /// Whether the deadline of an order's payment has passed.
+    pub fn is_deadline(&self) -> bool {
+        matches!(self, Self::Expire(_))
+    }
+
     /// The idempotency key of a placement; `None` for every other command.
     pub fn key(&self) -> Option<&str> {
         match self {

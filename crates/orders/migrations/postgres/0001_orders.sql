@@ -6,7 +6,8 @@
 -- No foreign keys inside an order: one transaction writes its rows, and the audit compares them.
 
 CREATE TYPE order_status AS ENUM
-    ('confirmed', 'rejected', 'cancelling', 'cancelled', 'fulfilling', 'fulfilled');
+    ('confirmed', 'rejected', 'cancelling', 'cancelled', 'fulfilling', 'fulfilled', 'reserved', 'amending', 'expiring',
+     'expired', 'reviving');
 
 -- Read by id: one order, and newest first.
 CREATE TABLE orders (
@@ -18,6 +19,8 @@ CREATE TABLE orders (
     digest      uuid   NOT NULL,
     -- [["789",2,1999],["456",1,2999]]: product, quantity and price in minor units, as the client sent them.
     lines       json   NOT NULL CHECK (json_array_length(lines) BETWEEN 1 AND 100),
+    -- {"payment":{"within_s":900}}: how long the units are reserved until the order is paid; NULL without options.
+    options     json   CHECK (json_typeof(options) = 'object'),
     -- Who placed the order; NULL if clients are not asked who they are.
     actor       text,
     created_at  bigint NOT NULL
@@ -46,6 +49,8 @@ CREATE TABLE order_states (
     -- Of the intent, if it is newer than the first.
     digest     uuid,
     updated_at bigint       NOT NULL,
+    -- INV-9: what must be given back, in minor units; NULL if nothing.
+    refund_due_minor bigint CHECK (refund_due_minor > 0),
     -- Entries from the second on, oldest first. The first entry is the row in `orders`.
     history    json         NOT NULL CHECK (json_array_length(history) = last_seq - 1),
     CHECK (0 <= settled AND settled <= revision AND (digest IS NULL) = (revision = 1))
@@ -53,6 +58,9 @@ CREATE TABLE order_states (
 
 -- Serves the list of a status, newest first: two look-ups per order.
 CREATE INDEX orders_by_status ON order_states (status, order_id);
+
+-- Serves the list of orders whose money is to be given back, newest first: two look-ups per order.
+CREATE INDEX orders_by_refund_due ON order_states (order_id) WHERE refund_due_minor > 0;
 
 -- INV-7: a row exists exactly while the intent is ahead of the facts. Outbox and timer in one. Serves the list of
 -- `received` orders as well: those at revision 1.
@@ -70,6 +78,21 @@ CREATE TABLE pending_commands (
 -- Serves the sweeper's leases: as many rows as it takes.
 CREATE INDEX pending_commands_by_next_attempt ON pending_commands (next_attempt_at);
 
+-- INV-7, R25: a row exists exactly while the order is `reserved`.
+CREATE TABLE payment_deadlines (
+    order_id uuid   NOT NULL PRIMARY KEY,
+    -- When the units were reserved.
+    armed_at bigint NOT NULL,
+    -- When they are released, or when that is asked for again.
+    pay_by   bigint NOT NULL
+);
+
+-- Serves the leases of what is due: as many rows as they take.
+CREATE INDEX payment_deadlines_by_pay_by ON payment_deadlines (pay_by);
+
+-- Serves the look for deadlines that were armed before the clock was set back: one look-up if there are none.
+CREATE INDEX payment_deadlines_by_armed_at ON payment_deadlines (armed_at);
+
 -- R29, INV-13: a row per transaction that made entries of histories, numbered after its commit by the replica that has
 -- the head. Readers follow `no`, which has no gaps. `id` is drawn when all locks of the batch are held, so what is
 -- committed later about the same order has a greater one.
@@ -77,7 +100,7 @@ CREATE TABLE journal (
     -- The key also names a row in a publication of all tables: without one the database refuses to number rows there.
     id      bigint NOT NULL GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
     no      bigint CHECK (no >= 1),
-    -- Packed: order id (16 bytes), seq (4, big-endian), code of the status (1).
+    -- Packed: order id (16 bytes), seq (4, big-endian), code of what the entry is (1).
     entries bytea  NOT NULL CHECK (length(entries) > 0 AND length(entries) % 21 = 0)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05);
 
@@ -221,8 +244,10 @@ EXECUTE FUNCTION refuse_to_shrink();
 CREATE VIEW order_list AS
 SELECT order_id, customer_id, coalesce(status::text, 'received') AS status, currency, total_minor,
        coalesce(revision, 1) AS revision, coalesce(settled, 0) AS settled, coalesce(last_seq, 1) AS last_seq,
-       idempotency_keys.key AS idempotency_key, actor, created_at, coalesce(updated_at, created_at) AS updated_at
-FROM orders LEFT JOIN order_states USING (order_id) LEFT JOIN idempotency_keys USING (order_id);
+       idempotency_keys.key AS idempotency_key, actor, options, pay_by, coalesce(refund_due_minor, 0) AS refund_due_minor,
+       created_at, coalesce(updated_at, created_at) AS updated_at
+FROM orders LEFT JOIN order_states USING (order_id) LEFT JOIN idempotency_keys USING (order_id)
+     LEFT JOIN payment_deadlines USING (order_id);
 
 CREATE VIEW order_lines AS
 SELECT order_id, line_no, line ->> 0 AS product_id, (line ->> 1)::bigint AS quantity,
@@ -231,10 +256,12 @@ FROM orders, json_array_elements(lines) WITH ORDINALITY AS lines (line, line_no)
 
 CREATE VIEW order_history AS
 SELECT order_id, 1::bigint AS seq, 'received' AS status, created_at AS at, actor, NULL AS reason, 1::bigint AS revision,
-       NULL AS wanted, NULL AS shipped, NULL::bigint AS decided_at, NULL AS allocated, NULL AS shortages
+       NULL AS wanted, NULL AS shipped, NULL AS returned, NULL AS key, NULL AS tracking, NULL::bigint AS shipment,
+       NULL::bigint AS decided_at, NULL AS allocated, NULL AS booked_at, NULL AS shortages, NULL AS payment, NULL AS refund
 FROM orders
 UNION ALL
 SELECT order_id, number + 1, entry ->> 'status', (entry ->> 'at')::bigint, entry ->> 'actor', entry ->> 'reason',
-       (entry ->> 'revision')::bigint, entry ->> 'wanted', entry ->> 'shipped', (entry ->> 'decided_at')::bigint,
-       entry ->> 'allocated', entry ->> 'shortages'
+       (entry ->> 'revision')::bigint, entry ->> 'wanted', entry ->> 'shipped', entry ->> 'returned', entry -> 'key' ->> 0,
+       entry ->> 'tracking', (entry ->> 'shipment')::bigint, (entry ->> 'decided_at')::bigint, entry ->> 'allocated',
+       entry ->> 'booked_at', entry ->> 'shortages', entry ->> 'payment', entry ->> 'refund'
 FROM order_states, json_array_elements(history) WITH ORDINALITY AS entries (entry, number);

@@ -17,6 +17,8 @@ CREATE TABLE orders (
     idempotency_key TEXT,
     -- [["789",2,1999],["456",1,2999]]: product, quantity and price in minor units, as the client sent them.
     lines           TEXT    NOT NULL CHECK (lines LIKE '[[%]]'),
+    -- {"payment":{"within_s":900}}: how long the units are reserved until the order is paid; NULL without options.
+    options         TEXT    CHECK (options LIKE '{%}'),
     -- Who placed the order; NULL if clients are not asked who they are.
     actor           TEXT,
     created_at      INTEGER NOT NULL
@@ -36,7 +38,9 @@ CREATE TABLE order_states (
     order_no   INTEGER NOT NULL PRIMARY KEY,
     -- Not IN: for a list, SQLite would build a table anew for every row.
     status     TEXT    NOT NULL CHECK (status = 'confirmed' OR status = 'rejected' OR status = 'cancelling'
-                                       OR status = 'cancelled' OR status = 'fulfilling' OR status = 'fulfilled'),
+                                       OR status = 'cancelled' OR status = 'fulfilling' OR status = 'fulfilled'
+                                       OR status = 'reserved' OR status = 'amending' OR status = 'expiring'
+                                       OR status = 'expired' OR status = 'reviving'),
     revision   INTEGER NOT NULL,
     -- The revision that Inventory answered last; 0 before its first answer.
     settled    INTEGER NOT NULL,
@@ -44,6 +48,8 @@ CREATE TABLE order_states (
     -- Of the intent, if it is newer than the first.
     digest     BLOB    CHECK (length(digest) = 16),
     updated_at INTEGER NOT NULL,
+    -- INV-9: what must be given back, in minor units; NULL if nothing.
+    refund_due_minor INTEGER CHECK (refund_due_minor > 0),
     -- Entries from the second on, oldest first. The first entry is the row in `orders`.
     history    TEXT    NOT NULL CHECK (history LIKE '[{%}]'),
     CHECK (0 <= settled AND settled <= revision AND (digest IS NULL) = (revision = 1))
@@ -51,6 +57,9 @@ CREATE TABLE order_states (
 
 -- Serves the list of a status, newest first: three look-ups per order.
 CREATE INDEX orders_by_status ON order_states (status);
+
+-- Serves the list of orders whose money is to be given back, newest first: three look-ups per order.
+CREATE INDEX orders_by_refund_due ON order_states (order_no) WHERE refund_due_minor > 0;
 
 -- INV-7: a row exists exactly while the intent is ahead of the facts. Outbox and timer in one. Serves the list of
 -- `received` orders as well: those at revision 1.
@@ -68,11 +77,26 @@ CREATE TABLE pending_commands (
 -- Serves the sweeper's leases: as many rows as it takes.
 CREATE INDEX pending_commands_by_next_attempt ON pending_commands (next_attempt_at);
 
+-- INV-7, R25: a row exists exactly while the order is `reserved`.
+CREATE TABLE payment_deadlines (
+    order_no INTEGER NOT NULL PRIMARY KEY,
+    -- When the units were reserved.
+    armed_at INTEGER NOT NULL,
+    -- When they are released, or when that is asked for again.
+    pay_by   INTEGER NOT NULL
+) STRICT;
+
+-- Serves the leases of what is due: as many rows as they take.
+CREATE INDEX payment_deadlines_by_pay_by ON payment_deadlines (pay_by);
+
+-- Serves the look for deadlines that were armed before the clock was set back: one look-up if there are none.
+CREATE INDEX payment_deadlines_by_armed_at ON payment_deadlines (armed_at);
+
 -- R29, INV-13: a row per transaction that made entries of histories, which numbers its own row. Read by number, which
 -- has no gaps.
 CREATE TABLE journal (
     no      INTEGER NOT NULL PRIMARY KEY CHECK (no >= 1),
-    -- Packed: order id (16 bytes), seq (4, big-endian), code of the status (1).
+    -- Packed: order id (16 bytes), seq (4, big-endian), code of what the entry is (1).
     entries BLOB    NOT NULL CHECK (length(entries) > 0 AND length(entries) % 21 = 0)
 ) STRICT;
 
@@ -211,9 +235,9 @@ SELECT order_no,
        lower(substr(hex(order_id), 1, 8) || '-' || substr(hex(order_id), 9, 4) || '-' || substr(hex(order_id), 13, 4)
              || '-' || substr(hex(order_id), 17, 4) || '-' || substr(hex(order_id), 21)) AS order_id,
        customer_id, coalesce(status, 'received') AS status, currency, total_minor, coalesce(revision, 1) AS revision,
-       coalesce(settled, 0) AS settled, coalesce(last_seq, 1) AS last_seq, idempotency_key, actor, created_at,
-       coalesce(updated_at, created_at) AS updated_at
-FROM orders LEFT JOIN order_states USING (order_no);
+       coalesce(settled, 0) AS settled, coalesce(last_seq, 1) AS last_seq, idempotency_key, actor, options, pay_by,
+       coalesce(refund_due_minor, 0) AS refund_due_minor, created_at, coalesce(updated_at, created_at) AS updated_at
+FROM orders LEFT JOIN order_states USING (order_no) LEFT JOIN payment_deadlines USING (order_no);
 
 CREATE VIEW order_lines AS
 SELECT order_list.order_id, line.key + 1 AS line_no, line.value ->> 0 AS product_id, line.value ->> 1 AS quantity,
@@ -222,10 +246,13 @@ FROM orders JOIN order_list USING (order_no), json_each(orders.lines) AS line;
 
 CREATE VIEW order_history AS
 SELECT order_id, 1 AS seq, 'received' AS status, created_at AS at, actor, NULL AS reason, 1 AS revision, NULL AS wanted,
-       NULL AS shipped, NULL AS decided_at, NULL AS allocated, NULL AS shortages
+       NULL AS shipped, NULL AS returned, NULL AS key, NULL AS tracking, NULL AS shipment, NULL AS decided_at,
+       NULL AS allocated, NULL AS booked_at, NULL AS shortages, NULL AS payment, NULL AS refund
 FROM order_list
 UNION ALL
 SELECT order_list.order_id, entry.key + 2, entry.value ->> 'status', entry.value ->> 'at', entry.value ->> 'actor',
-       entry.value ->> 'reason', entry.value ->> 'revision', entry.value ->> 'wanted', entry.value ->> 'shipped', entry.value ->> 'decided_at',
-       entry.value ->> 'allocated', entry.value ->> 'shortages'
+       entry.value ->> 'reason', entry.value ->> 'revision', entry.value ->> 'wanted', entry.value ->> 'shipped',
+       entry.value ->> 'returned', entry.value ->> '$.key[0]', entry.value ->> 'tracking', entry.value ->> 'shipment',
+       entry.value ->> 'decided_at', entry.value ->> 'allocated', entry.value ->> 'booked_at', entry.value ->> 'shortages',
+       entry.value ->> 'payment', entry.value ->> 'refund'
 FROM order_states JOIN order_list USING (order_no), json_each(order_states.history) AS entry;

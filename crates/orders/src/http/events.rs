@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
+use orders_core::history::EntryKind;
 use orders_core::status::Status;
 use platform::clock::Timestamp;
 use platform::failure::{Chain, Failure};
@@ -27,26 +28,50 @@ use crate::store::{MadeEntry, OrderFeedStore, OrderView, ReadOrder};
 /// Where the events come from: the path of this API.
 const SOURCE: &str = "/orders";
 
-/// The types of events: one for each status that an order can enter.
+/// The types of events: one for each kind of entry, in the order of [`EntryKind::all`].
 pub const EVENT_TYPES: &[&str] = &[
     "dev.lastro.order.received",
+    "dev.lastro.order.reserved",
     "dev.lastro.order.confirmed",
     "dev.lastro.order.rejected",
     "dev.lastro.order.cancelling",
     "dev.lastro.order.cancelled",
     "dev.lastro.order.fulfilling",
     "dev.lastro.order.fulfilled",
+    "dev.lastro.order.expiring",
+    "dev.lastro.order.expired",
+    "dev.lastro.order.reviving",
+    "dev.lastro.order.paid",
+    "dev.lastro.order.refunded",
+    "dev.lastro.order.cancellation.created",
+    "dev.lastro.order.shipment.created",
+    "dev.lastro.order.shipment.tracked",
+    "dev.lastro.order.shipment.cancelled",
+    "dev.lastro.order.return.created",
+    "dev.lastro.order.amended",
 ];
 
-fn event_type(status: Status) -> &'static str {
-    match status {
-        Status::Received => EVENT_TYPES[0],
-        Status::Confirmed => EVENT_TYPES[1],
-        Status::Rejected => EVENT_TYPES[2],
-        Status::Cancelling => EVENT_TYPES[3],
-        Status::Cancelled => EVENT_TYPES[4],
-        Status::Fulfilling => EVENT_TYPES[5],
-        Status::Fulfilled => EVENT_TYPES[6],
+fn event_type(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Status(Status::Received) => EVENT_TYPES[0],
+        EntryKind::Status(Status::Reserved) => EVENT_TYPES[1],
+        EntryKind::Status(Status::Confirmed) => EVENT_TYPES[2],
+        EntryKind::Status(Status::Rejected) => EVENT_TYPES[3],
+        EntryKind::Status(Status::Cancelling) => EVENT_TYPES[4],
+        EntryKind::Status(Status::Cancelled) => EVENT_TYPES[5],
+        EntryKind::Status(Status::Fulfilling) => EVENT_TYPES[6],
+        EntryKind::Status(Status::Fulfilled) => EVENT_TYPES[7],
+        EntryKind::Status(Status::Expiring) => EVENT_TYPES[8],
+        EntryKind::Status(Status::Expired) => EVENT_TYPES[9],
+        EntryKind::Status(Status::Reviving) => EVENT_TYPES[10],
+        EntryKind::Paid => EVENT_TYPES[11],
+        EntryKind::Refunded => EVENT_TYPES[12],
+        EntryKind::CancellationCreated => EVENT_TYPES[13],
+        EntryKind::ShipmentCreated => EVENT_TYPES[14],
+        EntryKind::ShipmentTracked => EVENT_TYPES[15],
+        EntryKind::ShipmentCancelled => EVENT_TYPES[16],
+        EntryKind::ReturnCreated => EVENT_TYPES[17],
+        EntryKind::Amended | EntryKind::Status(Status::Amending) => EVENT_TYPES[18],
     }
 }
 
@@ -62,7 +87,7 @@ pub struct EventView {
     id: String,
     #[schema(example = "/orders")]
     source: &'static str,
-    /// `dev.lastro.order.` and the status that the order entered. New types may come.
+    /// `dev.lastro.order.` and the status that the order entered, or the change. New types may come.
     #[schema(example = "dev.lastro.order.confirmed")]
     r#type: &'static str,
     /// The id of the order.
@@ -71,7 +96,7 @@ pub struct EventView {
     /// The events with the same key come in the order in which they happened.
     #[schema(format = "uuid")]
     partitionkey: String,
-    /// When the order entered the status.
+    /// When the entry was made.
     #[schema(nullable = false, format = "date-time")]
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
@@ -98,13 +123,13 @@ struct OrderEventPage {
 
 impl EventView {
     fn new(entry: MadeEntry, order: Option<OrderView>) -> Self {
-        let MadeEntry { order_id, seq, status } = entry;
+        let MadeEntry { order_id, seq, kind } = entry;
         let time = order.as_ref().map(|order| Timestamp(order.updated_at_micros).to_rfc3339());
         Self {
             specversion: SPEC_VERSION,
             id: OrderEvents::id(&entry),
             source: SOURCE,
-            r#type: event_type(status),
+            r#type: event_type(kind),
             subject: order_id.to_string(),
             partitionkey: order_id.to_string(),
             time,
@@ -159,7 +184,7 @@ impl EventSource for OrderEvents {
     const TYPES: &'static [&'static str] = EVENT_TYPES;
 
     fn event_type(entry: &MadeEntry) -> &'static str {
-        event_type(entry.status)
+        event_type(entry.kind)
     }
 
     fn id(entry: &MadeEntry) -> String {
@@ -229,11 +254,11 @@ mod tests {
     use crate::store::sqlite::Sqlite;
 
     #[test]
-    fn each_status_has_a_type_of_its_own() {
-        let types = Status::ALL.map(event_type);
+    fn each_kind_of_entry_has_a_type_of_its_own() {
+        let types: Vec<_> = EntryKind::all().map(event_type).collect();
         assert_eq!(types, EVENT_TYPES);
-        for status in Status::ALL {
-            assert_eq!(event_type(status), format!("dev.lastro.order.{}", status.as_str()));
+        for kind in EntryKind::all() {
+            assert_eq!(event_type(kind), format!("dev.lastro.order.{}", kind.as_str()));
         }
     }
 

@@ -59,7 +59,7 @@ pub(super) async fn get(
 #[utoipa::path(
     get, path = "/api/orders", tag = "orders", operation_id = "listOrders",
     params(
-        ("status" = Option<String>, Query, pattern = "^(received|confirmed|rejected|cancelling|cancelled|fulfilling|fulfilled)(,(received|confirmed|rejected|cancelling|cancelled|fulfilling|fulfilled)){0,6}$", description = "Only orders with one of these statuses: one, or several separated by commas"),
+        ("status" = Option<String>, Query, pattern = "^(received|reserved|confirmed|rejected|amending|cancelling|cancelled|fulfilling|fulfilled|expiring|expired|reviving)(,(received|reserved|confirmed|rejected|amending|cancelling|cancelled|fulfilling|fulfilled|expiring|expired|reviving)){0,11}$", description = "Only orders with one of these statuses: one, or several separated by commas"),
         ("customer_id" = Option<String>, Query, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description = "Only this customer's orders"),
         ("from" = Option<String>, Query, format = "date-time", description = "Only orders that were accepted at this time or later"),
         ("to" = Option<String>, Query, format = "date-time", description = "Only orders that were accepted before this time"),
@@ -105,7 +105,8 @@ fn filter(mut query: Query) -> Result<(Filter, usize), Problem> {
     query.finish()?;
     let before = after.map(|key| key.parse().map_err(|_| cursor::invalid())).transpose()?;
     let one_more = page::one_more(limit);
-    Ok((Filter { statuses, customer_id, from, to, before, limit: one_more }, limit))
+    let filter = Filter { statuses, customer_id, from, to, before, limit: one_more, payment: None };
+    Ok((filter, limit))
 }
 
 /// Parses one status, or several that are separated by commas.
@@ -148,7 +149,7 @@ mod tests {
         let operation = <__path_list as utoipa::Path>::operation();
         let operation = serde_json::to_value(operation).expect("JSON");
         let names = Status::ALL.map(Status::as_str).join("|");
-        let pattern = format!("^({names})(,({names})){{0,6}}$");
+        let pattern = format!("^({names})(,({names})){{0,11}}$");
         assert_eq!(operation["parameters"][0]["schema"]["pattern"], pattern);
     }
 }

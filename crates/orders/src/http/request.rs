@@ -116,7 +116,8 @@ fn plain_order(body: &[u8], default_currency: Currency) -> Option<ReadOrder> {
     Wanted::sum(lines.iter().map(|line| (line.product_id.clone(), line.quantity))).ok()?;
     let total_minor =
         total(lines.iter().map(|line| (line.quantity.get(), line.price_minor))).ok()?;
-    let terms = Terms { customer_id: customer_id.parse().ok()?, currency, total_minor, lines };
+    let customer_id = customer_id.parse().ok()?;
+    let terms = Terms { customer_id, currency, total_minor, lines, payment: None };
     Some(ReadOrder { terms, has_default_currency })
 }
 
@@ -143,6 +144,7 @@ fn order(object: &Object, default_currency: Currency) -> Result<ReadOrder, Probl
             currency: currency?,
             total_minor: total_minor?,
             lines: lines?,
+            payment: None,
         };
         Some(ReadOrder { terms, has_default_currency })
     })

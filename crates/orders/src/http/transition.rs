@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use contract::OrderId;
 use http::HeaderMap;
-use orders_core::decide::OrderCommand;
+use orders_core::decide::{OrderCommand, OrderRequest};
 use platform::keys::Principal;
 use web::problem::{BodyProblems, Problem, WriteProblems};
 use web::{self as edge, OptionalJson, TraceParent};
@@ -47,7 +47,8 @@ pub(super) async fn cancel(
     let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
     refuse_order_of_another(&service, &client, order_id).await?;
     let context = super::context(&client, trace);
-    execute(&service, OrderCommand::Cancel { order_id, reason, context }, &headers).await
+    let request = Box::new(OrderRequest::Cancel { reason });
+    execute(&service, OrderCommand::Request { order_id, request, context }, &headers).await
 }
 
 /// Fulfill an order
@@ -79,7 +80,8 @@ pub(super) async fn fulfill(
     request::nothing(body.as_ref())?;
     let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
     let context = super::context(&client, trace);
-    execute(&service, OrderCommand::Fulfill { order_id, context }, &headers).await
+    let request = Box::new(OrderRequest::Fulfill);
+    execute(&service, OrderCommand::Request { order_id, request, context }, &headers).await
 }
 
 /// The key of one customer finds no orders of others. An order never changes its customer, so it

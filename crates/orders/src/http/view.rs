@@ -81,7 +81,10 @@ impl From<&Entry> for EntryView {
     fn from(entry: &Entry) -> Self {
         let at = Timestamp(entry.at_micros).to_rfc3339();
         let (actor, reason) = match &entry.event {
-            Event::Intended { actor, reason, .. } => (actor.clone(), reason.clone()),
+            Event::Intended(intended) => (intended.actor.clone(), intended.reason.clone()),
+            Event::Paid { actor, .. }
+            | Event::Refunded { actor, .. }
+            | Event::Tracked { actor, .. } => (actor.clone(), None),
             Event::Settled { .. } => (Some(SYSTEM.to_owned()), None),
         };
         Self { seq: entry.seq, status: entry.status.as_str(), actor, reason, at }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use contract::OrderId;
 use orders_core::decide::{OrderChange, Origin};
+use orders_core::history::EntryKind;
 use orders_core::status::Status;
 use platform::audit::{JournalKey, Span};
 use platform::failure::Failure;
@@ -13,7 +14,10 @@ use uuid::Uuid;
 use super::packed::{StoredOrder, misfit};
 use super::{MadeEntry, ReadOrder};
 
-/// The order id (16 bytes), the number of the entry (4, big-endian), the code of the status (1).
+/// What the first entry of every history is.
+const RECEIVED: EntryKind = EntryKind::Status(Status::Received);
+
+/// The order id (16 bytes), the number of the entry (4, big-endian), the code of what it is (1).
 pub(super) const LENGTH: usize = 21;
 
 /// The entries that a decision makes: of each order in the order of its history.
@@ -21,15 +25,16 @@ pub(super) fn pack(changes: &[OrderChange]) -> Vec<u8> {
     let entries = changes.iter().map(|change| change.entries.len() + 1).sum::<usize>();
     let mut packed = Vec::with_capacity(entries * LENGTH);
     for change in changes {
-        let mut add = |seq: u32, status: Status| {
+        let mut add = |seq: u32, kind: EntryKind| {
             packed.extend_from_slice(change.order_id.0.as_bytes());
             packed.extend_from_slice(&seq.to_be_bytes());
-            packed.push(code(status));
+            packed.push(code(kind));
         };
         if let Origin::Placed(_) = change.from {
-            add(1, Status::Received);
+            add(1, RECEIVED);
         }
-        change.entries.iter().for_each(|entry| add(entry.seq, entry.status));
+        let kinds = change.entries.iter().zip(&change.kinds);
+        kinds.for_each(|(entry, kind)| add(entry.seq, *kind));
     }
     packed
 }
@@ -40,13 +45,13 @@ pub(super) fn unpack(packed: [u8; LENGTH]) -> Option<MadeEntry> {
     let (order_id, rest) = packed.split_first_chunk::<16>()?;
     let (seq, rest) = rest.split_first_chunk::<4>()?;
     let seq = u32::from_be_bytes(*seq);
-    let status = Status::ALL.into_iter().find(|status| rest == [code(*status)])?;
+    let kind = EntryKind::all().find(|kind| rest == [code(*kind)])?;
     let is_first = seq == 1;
-    let begins = status == Status::Received;
+    let begins = kind == RECEIVED;
     (seq > 0 && is_first == begins).then_some(MadeEntry {
         order_id: OrderId(Uuid::from_bytes(*order_id)),
         seq,
-        status,
+        kind,
     })
 }
 
@@ -66,16 +71,30 @@ pub(super) fn order_of(JournalKey(key): JournalKey) -> OrderId {
     OrderId(Uuid::from_u128(key))
 }
 
-/// The code of a status. Rows stay for ever, so a code is never changed and never given again.
-fn code(status: Status) -> u8 {
-    match status {
-        Status::Received => 1,
-        Status::Confirmed => 2,
-        Status::Rejected => 3,
-        Status::Cancelling => 4,
-        Status::Cancelled => 5,
-        Status::Fulfilling => 6,
-        Status::Fulfilled => 7,
+/// The code of what an entry is. Rows stay for ever, so a code is never changed and never given
+/// again.
+fn code(kind: EntryKind) -> u8 {
+    match kind {
+        EntryKind::Status(Status::Received) => 1,
+        EntryKind::Status(Status::Confirmed) => 2,
+        EntryKind::Status(Status::Rejected) => 3,
+        EntryKind::Status(Status::Cancelling) => 4,
+        EntryKind::Status(Status::Cancelled) => 5,
+        EntryKind::Status(Status::Fulfilling) => 6,
+        EntryKind::Status(Status::Fulfilled) => 7,
+        EntryKind::Status(Status::Reserved) => 8,
+        EntryKind::Status(Status::Expiring) => 9,
+        EntryKind::Status(Status::Expired) => 10,
+        EntryKind::Status(Status::Reviving) => 11,
+        EntryKind::Paid => 12,
+        EntryKind::Refunded => 13,
+        EntryKind::CancellationCreated => 14,
+        EntryKind::ShipmentCreated => 15,
+        EntryKind::ShipmentTracked => 16,
+        EntryKind::ShipmentCancelled => 17,
+        EntryKind::ReturnCreated => 18,
+        // An entry by which an order became `amending` has the name of its change.
+        EntryKind::Amended | EntryKind::Status(Status::Amending) => 19,
     }
 }
 

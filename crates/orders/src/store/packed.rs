@@ -1,20 +1,22 @@
 //! What both engines keep in the same form: the packed columns of an order, which are JSON.
 //!
-//! An order's lines are `[["789",2,1999],…]`. Its history is a list of objects, one per entry from
-//! the second on. An entry names what changed, in absolute numbers.
+//! An order's lines are `[["789",2,1999],…]`, its options `{"payment":{"within_s":900}}`, and its
+//! history a list of [entries](entry).
 
-use contract::{
-    Allocation, Allocations, Digest, LocationId, OrderId, ProductId, Quantity, Revision, Shortage,
-    ShortageReason, Wanted, WantedLine,
-};
-use orders_core::decide::OrderState;
-use orders_core::history::{Entry, Event, fold, last_allocated};
-use orders_core::order::{Order, OrderLine, Terms};
+use contract::{Digest, OrderId, ProductId, Quantity, Revision, Wanted};
+use orders_core::decide::{Deadline, OrderState};
+use orders_core::history::{Entry, fold};
+use orders_core::order::{Order, OrderLine, PaymentTerms, Terms};
 use orders_core::status::Status;
 use serde::{Deserialize, Serialize};
 use storage::Misfit;
 
 use super::{OrderAudit, OrderSummary, OrderView, PendingCommand};
+
+use entry::read_history;
+pub(super) use entry::write_entries;
+
+mod entry;
 
 /// The rows of one order as an engine reads them, packed columns included.
 pub(super) struct PackedOrder {
@@ -24,6 +26,7 @@ pub(super) struct PackedOrder {
     pub(super) total_minor: i64,
     pub(super) digest: Digest,
     pub(super) lines: String,
+    pub(super) options: Option<String>,
     pub(super) actor: Option<String>,
     pub(super) created_at_micros: i64,
     /// `None` until the first answer or change.
@@ -38,6 +41,7 @@ pub(super) struct PackedState {
     pub(super) last_seq: i64,
     pub(super) digest: Option<Digest>,
     pub(super) updated_at_micros: i64,
+    pub(super) refund_due_minor: Option<i64>,
     pub(super) history: String,
 }
 
@@ -52,6 +56,8 @@ pub(super) struct StoredOrder {
     pub(super) updated_at_micros: i64,
     pub(super) state: Option<OrderState>,
     pub(super) history: Vec<Entry>,
+    /// How long the stored history is, in bytes.
+    pub(super) history_bytes: usize,
 }
 
 impl PackedOrder {
@@ -69,9 +75,11 @@ impl PackedOrder {
             currency: parsed("orders", id, "currency", &self.currency)?,
             total_minor: self.total_minor,
             lines,
+            payment: read_payment(id, self.options.as_deref())?,
         };
         let updated_at_micros =
             self.state.as_ref().map_or(self.created_at_micros, |state| state.updated_at_micros);
+        let history_bytes = self.state.as_ref().map_or(0, |state| state.history.len());
         let (state, history) = match self.state {
             Some(state) => {
                 let history = read_history(id, &state.history)?;
@@ -88,6 +96,7 @@ impl PackedOrder {
             updated_at_micros,
             state,
             history,
+            history_bytes,
         })
     }
 }
@@ -107,6 +116,7 @@ impl PackedState {
                 .map_err(|_| misfit(TABLE, id, "settled", self.settled))?,
             last_seq: last_seq.map_err(|_| misfit(TABLE, id, "last_seq", self.last_seq))?,
             digest: self.digest,
+            refund_due_minor: self.refund_due_minor.unwrap_or(0),
         })
     }
 }
@@ -130,11 +140,13 @@ impl StoredOrder {
             registers,
             digest,
             last_seq: entries.saturating_add(1),
+            history_bytes: self.history_bytes,
         };
         match self.state {
             Some(state) if state != order.state() => {
                 let reason = "not what its history says";
-                Err(misfit("order_states", id, "status, revision, settled or last_seq", reason))
+                let columns = "status, revision, settled, last_seq, digest or refund_due_minor";
+                Err(misfit("order_states", id, columns, reason))
             }
             _ => Ok(order),
         }
@@ -149,23 +161,24 @@ impl StoredOrder {
     /// As [`order`](Self::order).
     pub(super) fn view(self) -> Result<OrderView, Misfit> {
         let order = self.order()?;
-        let receipt = order.receipt();
-        Ok(OrderView {
-            order_id: self.order_id,
-            status: receipt.status,
-            terms: self.terms,
-            allocated: last_allocated(&self.history),
-            shortages: receipt.shortages,
-            actor: self.actor,
-            history: self.history,
-            created_at_micros: self.created_at_micros,
-            updated_at_micros: self.updated_at_micros,
-        })
+        Ok(OrderView::new(
+            self.order_id,
+            order.terms,
+            order.registers,
+            self.history,
+            self.actor,
+            self.created_at_micros,
+            self.updated_at_micros,
+        ))
     }
 
     /// The order as the audit reads it, with the revision of its pending command and since when
-    /// that is pending.
-    pub(super) fn audit(self, pending: Option<(i64, i64)>) -> OrderAudit {
+    /// that is pending, and with its deadline.
+    pub(super) fn audit(
+        self,
+        pending: Option<(i64, i64)>,
+        deadline: Option<Deadline>,
+    ) -> OrderAudit {
         OrderAudit {
             order_id: self.order_id,
             terms: self.terms,
@@ -176,6 +189,7 @@ impl StoredOrder {
             updated_at_micros: self.updated_at_micros,
             pending: pending
                 .map(|(revision, since_micros)| PendingCommand { revision, since_micros }),
+            deadline,
         }
     }
 }
@@ -188,6 +202,7 @@ pub(super) struct PackedSummary {
     pub(super) total_minor: i64,
     /// `None` until the first answer or change.
     pub(super) status: Option<String>,
+    pub(super) refund_due_minor: Option<i64>,
     pub(super) created_at_micros: i64,
     pub(super) updated_at_micros: i64,
 }
@@ -208,10 +223,16 @@ impl PackedSummary {
             customer_id: parsed("orders", id, "customer_id", &self.customer_id)?,
             currency: parsed("orders", id, "currency", &self.currency)?,
             total_minor: self.total_minor,
+            refund_due_minor: self.refund_due_minor.unwrap_or(0),
             created_at_micros: self.created_at_micros,
             updated_at_micros: self.updated_at_micros,
         })
     }
+}
+
+/// What must be given back, as the column of an order's state has it.
+pub(super) fn refund_due(state: &OrderState) -> Option<i64> {
+    Some(state.refund_due_minor).filter(|minor| *minor > 0)
 }
 
 /// What a column of an order cannot mean.
@@ -258,132 +279,39 @@ fn read_lines(id: OrderId, text: &str) -> Result<Vec<OrderLine>, Misfit> {
     }
 }
 
-/// One entry, as the history column has it.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PackedEntry {
-    status: String,
-    at: i64,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    decided_at: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    actor: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    revision: Option<Revision>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    wanted: Option<Vec<(ProductId, u32)>>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    shipped: Option<Vec<PackedAllocation>>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    allocated: Option<Vec<PackedAllocation>>,
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    shortages: Vec<(ProductId, Quantity, i64, ShortageReason)>,
+/// The options of an order as a column; `None` if it has none.
+pub(super) fn write_options(terms: &Terms) -> Option<String> {
+    let payment =
+        terms.payment.as_ref().map(|payment| PackedPayment { within_s: payment.within_s });
+    payment.map(|payment| text(&PackedOptions { payment: Some(payment) }))
 }
 
-type PackedAllocation = (ProductId, LocationId, Quantity);
-
-/// Entries as they follow on a history: `{…},{…}`.
-pub(super) fn write_entries(entries: &[Entry]) -> String {
-    let packed: Vec<String> = entries.iter().map(|entry| text(&pack(entry))).collect();
-    packed.join(",")
-}
-
-fn pack(entry: &Entry) -> PackedEntry {
-    let empty = PackedEntry {
-        status: entry.status.as_str().to_owned(),
-        at: entry.at_micros,
-        decided_at: None,
-        actor: None,
-        reason: None,
-        revision: None,
-        wanted: None,
-        shipped: None,
-        allocated: None,
-        shortages: Vec::new(),
-    };
-    match &entry.event {
-        Event::Intended { revision, actor, reason, wanted, shipped } => PackedEntry {
-            actor: actor.clone(),
-            reason: reason.clone(),
-            revision: Some(*revision),
-            wanted: wanted.as_ref().map(pack_wanted),
-            shipped: shipped.as_ref().map(pack_allocations),
-            ..empty
-        },
-        Event::Settled { decided_at_micros, allocated, shortages } => PackedEntry {
-            decided_at: Some(*decided_at_micros),
-            allocated: allocated.as_ref().map(pack_allocations),
-            shortages: shortages
-                .iter()
-                .map(|short| {
-                    (short.product_id.clone(), short.requested, short.available, short.reason)
-                })
-                .collect(),
-            ..empty
-        },
+fn read_payment(id: OrderId, text: Option<&str>) -> Result<Option<PaymentTerms>, Misfit> {
+    const WITHIN_S: std::ops::RangeInclusive<u32> =
+        PaymentTerms::MIN_WITHIN_S..=PaymentTerms::MAX_WITHIN_S;
+    let Some(text) = text else { return Ok(None) };
+    let options: PackedOptions =
+        serde_json::from_str(text).map_err(|error| misfit("orders", id, "options", error))?;
+    match options.payment {
+        Some(PackedPayment { within_s }) if !WITHIN_S.contains(&within_s) => {
+            Err(misfit("orders", id, "options", format_args!("a payment within {within_s} s")))
+        }
+        payment => Ok(payment.map(|payment| PaymentTerms { within_s: payment.within_s })),
     }
 }
 
-fn pack_wanted(wanted: &Wanted) -> Vec<(ProductId, u32)> {
-    wanted.iter().map(|line| (line.product_id.clone(), line.quantity)).collect()
+/// What the terms of an order have beside its lines, as the column has it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PackedOptions {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    payment: Option<PackedPayment>,
 }
 
-fn pack_allocations(allocations: &Allocations) -> Vec<PackedAllocation> {
-    let pack = |one: &Allocation| (one.product_id.clone(), one.location_id.clone(), one.quantity);
-    allocations.iter().map(pack).collect()
-}
-
-fn read_history(id: OrderId, text: &str) -> Result<Vec<Entry>, Misfit> {
-    let bad = |reason: String| misfit("order_states", id, "history", reason);
-    let packed: Vec<PackedEntry> =
-        serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
-    (2..).zip(packed).map(|(seq, entry)| unpack(seq, entry).map_err(bad)).collect()
-}
-
-fn unpack(seq: u32, packed: PackedEntry) -> Result<Entry, String> {
-    let status = Status::parse(&packed.status)
-        .ok_or_else(|| format!("entry {seq} with the status {}", packed.status))?;
-    let wanted = packed.wanted.map(unpack_wanted).transpose()?;
-    let shipped = packed.shipped.map(unpack_allocations).transpose()?;
-    let allocated = packed.allocated.map(unpack_allocations).transpose()?;
-    let event =
-        match (packed.revision, packed.decided_at) {
-            (Some(revision), None) if allocated.is_none() && packed.shortages.is_empty() => {
-                Event::Intended {
-                    revision,
-                    actor: packed.actor,
-                    reason: packed.reason,
-                    wanted,
-                    shipped,
-                }
-            }
-            (None, Some(decided_at_micros)) if wanted.is_none() && shipped.is_none() => {
-                let shortages = packed.shortages.into_iter();
-                let shortages = shortages.map(|(product_id, requested, available, reason)| {
-                    Shortage { product_id, requested, available, reason }
-                });
-                Event::Settled { decided_at_micros, allocated, shortages: shortages.collect() }
-            }
-            _ => return Err(format!("entry {seq}, which is neither an intent nor an answer")),
-        };
-    Ok(Entry { seq, status, at_micros: packed.at, event })
-}
-
-fn unpack_wanted(packed: Vec<(ProductId, u32)>) -> Result<Wanted, String> {
-    let lines =
-        packed.into_iter().map(|(product_id, quantity)| WantedLine { product_id, quantity });
-    Wanted::try_from(lines.collect::<Vec<_>>()).map_err(|error| error.to_string())
-}
-
-fn unpack_allocations(packed: Vec<PackedAllocation>) -> Result<Allocations, String> {
-    let allocations = packed.into_iter().map(|(product_id, location_id, quantity)| Allocation {
-        product_id,
-        location_id,
-        quantity,
-    });
-    Allocations::try_from(allocations.collect::<Vec<_>>()).map_err(|error| error.to_string())
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PackedPayment {
+    within_s: u32,
 }
 
 fn text(value: &impl Serialize) -> String {

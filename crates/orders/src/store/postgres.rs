@@ -26,12 +26,13 @@ use storage::postgres::{
 use storage::{journal, quarantine};
 
 use super::{
-    Backlog, Filter, Lease, MadeDue, MadeEntry, OrderFeedStore, OrderStore, OrderSummary,
-    OrderView, PendingFilter, PendingPage, ReadOrder,
+    Backlog, DeadlineLease, DueDeadline, Filter, Lease, MadeDue, MadeEntry, OrderFeedStore,
+    OrderStore, OrderSummary, OrderView, Overdue, PendingFilter, PendingPage, ReadOrder,
 };
 use crate::NAMES;
 
 mod audit;
+mod deadlines;
 mod journal_audit;
 mod lease;
 mod load;
@@ -60,11 +61,16 @@ pub const SCHEMA: Schema = Schema {
         write::UPDATE_STATES,
         write::DELETE_PENDING,
         write::INSERT_PENDING,
+        write::DELETE_DEADLINES,
+        write::INSERT_DEADLINES,
         lease::AHEAD,
         lease::OLDEST,
         lease::FRESHEST,
         lease::SENT_BEFORE,
         lease::POSTPONE,
+        deadlines::ARM_AGAIN,
+        deadlines::DUE,
+        deadlines::POSTPONE,
         quarantine::LOCK_POSTGRES,
         quarantine::KNOWN_POSTGRES,
         quarantine::PUSH_OUT_POSTGRES,
@@ -85,12 +91,22 @@ const TABLES: &[Table] = &[
     // No column changes, and a trigger forbids it. But the service locks orders.
     Table::appended("orders").updated(&["order_id"]).audited(),
     Table::appended("order_states")
-        .updated(&["status", "revision", "settled", "last_seq", "digest", "updated_at", "history"])
+        .updated(&[
+            "status",
+            "revision",
+            "settled",
+            "last_seq",
+            "digest",
+            "updated_at",
+            "refund_due_minor",
+            "history",
+        ])
         .audited(),
     Table::appended("pending_commands")
         .updated(&["attempt", "sent_at", "next_attempt_at"])
         .deleted()
         .audited(),
+    Table::appended("payment_deadlines").updated(&["armed_at", "pay_by"]).deleted().audited(),
     // A row gets its number later, and never changes again.
     Table::appended("journal").updated(&["no"]).audited(),
     Table::read("journal_head").updated(&["last"]),
@@ -192,7 +208,7 @@ impl OrderStore for Postgres {
             write::apply(transaction, &decision.changes, &claimed).await?;
             fault_point!("orders.before_commit", when batch.iter().any(OrderCommand::is_request));
             fault_point!(during "orders.commit_sent", when batch.iter().any(OrderCommand::is_request));
-            fault_point!(during "settle.commit_sent", when !batch.iter().all(OrderCommand::is_request));
+            fault_point!(during "settle.commit_sent", when batch.iter().any(OrderCommand::is_answer));
             Ok(decision.decided)
         };
         self.database.write(deciding).await
@@ -200,6 +216,14 @@ impl OrderStore for Postgres {
 
     async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure> {
         self.database.write(async |transaction| lease::lease(transaction, lease).await).await
+    }
+
+    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<Vec<DueDeadline>, Failure> {
+        self.database.write(async |transaction| deadlines::lease(transaction, lease).await).await
+    }
+
+    async fn overdue(&self) -> Result<Overdue, Failure> {
+        self.database.read(async |snapshot| deadlines::overdue(snapshot).await).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {

@@ -22,12 +22,13 @@ use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
 use super::{
-    Backlog, Filter, Lease, MadeDue, MadeEntry, OrderFeedStore, OrderStore, OrderSummary,
-    OrderView, PendingFilter, PendingPage, ReadOrder,
+    Backlog, DeadlineLease, DueDeadline, Filter, Lease, MadeDue, MadeEntry, OrderFeedStore,
+    OrderStore, OrderSummary, OrderView, Overdue, PendingFilter, PendingPage, ReadOrder,
 };
 use crate::NAMES;
 
 mod audit;
+mod deadlines;
 mod journal_audit;
 mod lease;
 mod load;
@@ -133,7 +134,7 @@ impl OrderStore for Sqlite {
             write::apply(transaction, &decision.changes, &numbers)?;
             fault_point!("orders.before_commit", when batch.iter().any(OrderCommand::is_request));
             fault_point!(during "orders.commit_sent", when batch.iter().any(OrderCommand::is_request));
-            fault_point!(during "settle.commit_sent", when !batch.iter().all(OrderCommand::is_request));
+            fault_point!(during "settle.commit_sent", when batch.iter().any(OrderCommand::is_answer));
             Ok(decision.decided)
         };
         self.database.write(deciding).await
@@ -143,6 +144,18 @@ impl OrderStore for Sqlite {
         self.database
             .write(move |transaction, now| lease::lease(transaction, lease, now).map_err(failure))
             .await
+    }
+
+    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<Vec<DueDeadline>, Failure> {
+        let leasing = move |transaction: &Transaction<'_>, now| {
+            deadlines::lease(transaction, lease, now).map_err(failure)
+        };
+        self.database.write(leasing).await
+    }
+
+    async fn overdue(&self) -> Result<Overdue, Failure> {
+        let now = self.clock.now();
+        self.database.read(move |connection| deadlines::overdue(connection, now)).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {

@@ -43,22 +43,25 @@ impl HealthCheck {
         Ok(())
     }
 
-    /// Checks once. Reading the backlog, which the metrics show, represents the database.
+    /// Checks once. Reading the backlogs, which the metrics show, represents the database.
     ///
     /// # Errors
     ///
     /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn tick(&self) -> Result<(), Failure> {
-        let database = match self.store.backlog().await {
-            Ok(backlog) => {
-                self.metrics.show(backlog);
-                Health::Up
-            }
+        let database = match self.measure().await {
+            Ok(()) => Health::Up,
             Err(failure @ Failure::Fatal(_)) => return Err(failure),
             Err(failure) => Health::Down(Chain(&failure).to_string()),
         };
         self.readiness.set("orders database", database);
         self.readiness.set("orders bus", Health::of_bus(&*self.bus, &self.outbox, &self.pairing));
+        Ok(())
+    }
+
+    async fn measure(&self) -> Result<(), Failure> {
+        self.metrics.show(self.store.backlog().await?);
+        self.metrics.show_overdue(self.store.overdue().await?);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use contract::OrderId;
+use orders_core::decide::Deadline;
 use platform::failure::Failure;
 use platform::pairing::Identity;
 use storage::postgres::{Readers, Transaction};
@@ -20,14 +21,30 @@ const IDS: &str = "SELECT order_id FROM orders WHERE order_id >= $1 ORDER BY ord
 const LAST: &str = "SELECT order_id FROM orders ORDER BY order_id DESC LIMIT 1";
 const PENDING: &str =
     "SELECT order_id, revision, since FROM pending_commands WHERE order_id = ANY($1::uuid[])";
-const ALL_PENDING: &str =
-    "SELECT pending_commands.order_id, orders.order_id IS NOT NULL AS has_order
-     FROM pending_commands LEFT JOIN orders ON orders.order_id = pending_commands.order_id
-     WHERE pending_commands.order_id >= $1 ORDER BY pending_commands.order_id LIMIT $2";
+const DEADLINES: &str =
+    "SELECT order_id, armed_at, pay_by FROM payment_deadlines WHERE order_id = ANY($1::uuid[])";
+
+/// Reads a table of which an order has at most one row, with whether the order exists.
+macro_rules! all_of {
+    ($table:literal) => {
+        concat!(
+            "SELECT of_it.order_id, orders.order_id IS NOT NULL AS has_order
+             FROM ",
+            $table,
+            " AS of_it LEFT JOIN orders ON orders.order_id = of_it.order_id
+             WHERE of_it.order_id >= $1 ORDER BY of_it.order_id LIMIT $2"
+        )
+    };
+}
+
+const ALL_PENDING: &str = all_of!("pending_commands");
+const ALL_DEADLINES: &str = all_of!("payment_deadlines");
 const LAST_PENDING: &str = "SELECT order_id FROM pending_commands ORDER BY order_id DESC LIMIT 1";
+const LAST_DEADLINE: &str = "SELECT order_id FROM payment_deadlines ORDER BY order_id DESC LIMIT 1";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 6] = [AFTER, IDS, LAST, PENDING, ALL_PENDING, LAST_PENDING];
+pub(super) const STATEMENTS: [&str; 9] =
+    [AFTER, IDS, LAST, PENDING, DEADLINES, ALL_PENDING, ALL_DEADLINES, LAST_PENDING, LAST_DEADLINE];
 
 /// Connections that read; there is no way to write through them.
 #[derive(Debug)]
@@ -81,11 +98,23 @@ impl OrderAuditStore for PostgresAudit {
         after: Option<PendingKey>,
         limit: u32,
     ) -> Result<Vec<PendingAudit>, Failure> {
-        self.readers.read(async |snapshot| pending(snapshot, after, limit).await).await
+        self.readers.read(async |snapshot| all(ALL_PENDING, snapshot, after, limit).await).await
     }
 
     async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
-        self.readers.read(async |snapshot| last_pending(snapshot).await).await
+        self.readers.read(async |snapshot| last_of(LAST_PENDING, snapshot).await).await
+    }
+
+    async fn deadlines_after(
+        &self,
+        after: Option<PendingKey>,
+        limit: u32,
+    ) -> Result<Vec<PendingAudit>, Failure> {
+        self.readers.read(async |snapshot| all(ALL_DEADLINES, snapshot, after, limit).await).await
+    }
+
+    async fn last_deadline(&self) -> Result<Option<PendingKey>, Failure> {
+        self.readers.read(async |snapshot| last_of(LAST_DEADLINE, snapshot).await).await
     }
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
@@ -113,7 +142,8 @@ async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
     snapshot.query(LAST, []).await?.first().map(rows::order_id).transpose()
 }
 
-async fn pending(
+async fn all(
+    sql: &str,
     snapshot: &Transaction<'_>,
     after: Option<PendingKey>,
     limit: u32,
@@ -127,11 +157,11 @@ async fn pending(
         })
     };
     let after = after.map(|key| Uuid::from_u128(key.0));
-    snapshot.page(ALL_PENDING, after, limit).await?.iter().map(command).collect()
+    snapshot.page(sql, after, limit).await?.iter().map(command).collect()
 }
 
-async fn last_pending(snapshot: &Transaction<'_>) -> Result<Option<PendingKey>, Failure> {
-    let last = snapshot.query(LAST_PENDING, []).await?;
+async fn last_of(sql: &str, snapshot: &Transaction<'_>) -> Result<Option<PendingKey>, Failure> {
+    let last = snapshot.query(sql, []).await?;
     Ok(last.first().map(rows::order_id).transpose()?.map(pending_key))
 }
 
@@ -145,20 +175,28 @@ async fn of(snapshot: &Transaction<'_>, order_ids: &[OrderId]) -> Result<Vec<Ord
     complete(snapshot, &rows).await
 }
 
-/// These orders with their pending commands.
+/// These orders with their pending commands and deadlines.
 async fn complete(snapshot: &Transaction<'_>, rows: &[Row]) -> Result<Vec<OrderAudit>, Failure> {
     let ids: Vec<Uuid> =
         rows.iter().map(|row| rows::order_id(row).map(|id| id.0)).collect::<Result<_, _>>()?;
-    let pending = snapshot.query(PENDING, [&ids]).await?;
+    let (pending, deadlines) =
+        tokio::try_join!(snapshot.query(PENDING, [&ids]), snapshot.query(DEADLINES, [&ids]))?;
     let command = |row: &Row| {
         let command = (rows::column(row, "revision")?, rows::column(row, "since")?);
         Ok::<_, Failure>((rows::order_id(row)?, command))
     };
     let pending: BTreeMap<_, _> = pending.iter().map(command).collect::<Result<_, _>>()?;
+    let deadline = |row: &Row| {
+        let armed_at_micros = rows::column(row, "armed_at")?;
+        let deadline = Deadline { armed_at_micros, pay_by_micros: rows::column(row, "pay_by")? };
+        Ok::<_, Failure>((rows::order_id(row)?, deadline))
+    };
+    let deadlines: BTreeMap<_, _> = deadlines.iter().map(deadline).collect::<Result<_, _>>()?;
     let audit = |row: &Row| {
         let stored = rows::stored_order(row)?;
         let pending = pending.get(&stored.order_id).copied();
-        Ok(stored.audit(pending))
+        let deadline = deadlines.get(&stored.order_id).copied();
+        Ok(stored.audit(pending, deadline))
     };
     rows.iter().map(audit).collect()
 }

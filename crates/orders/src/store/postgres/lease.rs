@@ -136,7 +136,7 @@ fn command(
     if in_flight != Some(due.revision) {
         return Err(misfit("pending_commands", order_id, "revision", due.revision).into());
     }
-    let first = AllocateStock::first(order_id, order.registers.intent, order.digest, now.0);
+    let first = AllocateStock::first(order_id, order.registers.sent_intent(), order.digest, now.0);
     Ok(AllocateStock { attempt: due.attempt, traceparent: due.traceparent, ..first })
 }
 

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::super::packed::StoredOrder;
 use super::super::{
-    Backlog, CLOCKS_APART, Filter, MadeEntry, OrderSummary, OrderView, ReadOrder, made,
+    Backlog, CLOCKS_APART, Filter, MadeEntry, OrderSummary, OrderView, PaymentFilter, ReadOrder,
+    made,
 };
 use super::rows::{self, ORDERS};
 
@@ -73,6 +74,8 @@ pub(super) async fn orders(
     snapshot: &Transaction<'_>,
     filter: &Filter,
 ) -> Result<Vec<OrderSummary>, Failure> {
+    let Some(statuses) = filter.statuses() else { return Ok(Vec::new()) };
+    let filter = &Filter { statuses, ..filter.clone() };
     let limit = i64::from(filter.limit);
     let (first, end) = range(filter);
     let from = filter.from.map_or(i64::MIN, |from| from.0);
@@ -80,7 +83,7 @@ pub(super) async fn orders(
     let page = Page::of(filter);
     let customer = filter.customer_id.as_ref().map(|id| id.as_str());
     // Without a customer, a `received` order is found where commands are pending.
-    let is_read = |status: &&Status| page.customer || **status != Status::Received;
+    let is_read = |status: &&Status| page.compares_names() || **status != Status::Received;
     let statuses: Vec<&str> =
         filter.statuses.iter().filter(is_read).map(|it| it.as_str()).collect();
     let mut values: Vec<Parameter<'_>> = vec![&limit, &first, &end];
@@ -117,6 +120,8 @@ pub(super) struct Page {
     pub(super) statuses: bool,
     /// Whether `received` is one of them.
     pub(super) received: bool,
+    /// Whether it has only orders whose money is to be given back.
+    pub(super) refunds: bool,
     /// Whether it has the orders of one customer.
     pub(super) customer: bool,
 }
@@ -127,8 +132,14 @@ impl Page {
             times: filter.from.is_some() || filter.to.is_some(),
             statuses: !filter.statuses.is_empty(),
             received: filter.statuses.contains(&Status::Received),
+            refunds: filter.payment == Some(PaymentFilter::RefundDue),
             customer: filter.customer_id.is_some(),
         }
+    }
+
+    /// Whether the statuses are a condition on the orders found, and not where to look for them.
+    fn compares_names(self) -> bool {
+        self.customer || self.refunds
     }
 
     /// The statement. Its parameters are the limit, the ids between which the orders are, and, in
@@ -136,7 +147,9 @@ impl Page {
     pub(super) fn sql(self) -> String {
         let statuses = if self.times { 6 } else { 4 };
         let customer = statuses + i32::from(self.statuses);
-        let source = if self.statuses && !self.customer {
+        let source = if self.refunds && !self.customer {
+            format!("({}) AS newest JOIN orders USING (order_id)", self.owed(statuses))
+        } else if self.statuses && !self.compares_names() {
             format!("({}) AS newest JOIN orders USING (order_id)", self.newest(statuses))
         } else {
             "orders".to_owned()
@@ -147,22 +160,24 @@ impl Page {
         }
         if self.customer {
             conditions.push(format!("customer_id = ${customer}"));
-            if self.statuses {
-                let any = format!("coalesce(status::text, 'received') = ANY(${statuses}::text[])");
-                conditions.push(any);
-            }
+        }
+        if self.customer && self.refunds {
+            conditions.push("refund_due_minor > 0".to_owned());
+        }
+        if self.customer && self.statuses {
+            let any = format!("coalesce(status::text, 'received') = ANY(${statuses}::text[])");
+            conditions.push(any);
         }
         format!(
-            "SELECT orders.order_id, customer_id, currency, total_minor, created_at, status::text, updated_at
+            "SELECT orders.order_id, customer_id, currency, total_minor, created_at, status::text, refund_due_minor, updated_at
              FROM {source} LEFT JOIN order_states ON order_states.order_id = orders.order_id
              WHERE {} ORDER BY orders.order_id DESC LIMIT $1",
             conditions.join(" AND ")
         )
     }
 
-    /// The newest orders of the statuses. Each status has its own index or table, sorted by id: of
-    /// each the newest are taken, and of these the newest.
-    fn newest(self, statuses: i32) -> String {
+    /// The condition on the ids and the time of acceptance of the orders `of_it`.
+    fn accepted(self) -> String {
         // A query of its own for each order: a join could be begun with the orders, of which a rare
         // status has few.
         let times = if self.times {
@@ -170,7 +185,27 @@ impl Page {
         } else {
             ""
         };
-        let accepted = format!("of_it.order_id >= $2 AND of_it.order_id < $3 {times}");
+        format!("of_it.order_id >= $2 AND of_it.order_id < $3 {times}")
+    }
+
+    /// The newest orders whose money is to be given back.
+    fn owed(self, statuses: i32) -> String {
+        let statuses = if self.statuses {
+            format!("AND of_it.status::text = ANY(${statuses}::text[])")
+        } else {
+            String::new()
+        };
+        format!(
+            "SELECT of_it.order_id FROM order_states AS of_it
+             WHERE of_it.refund_due_minor > 0 AND {} {statuses} ORDER BY of_it.order_id DESC LIMIT $1",
+            self.accepted()
+        )
+    }
+
+    /// The newest orders of the statuses. Each status has its own index or table, sorted by id: of
+    /// each the newest are taken, and of these the newest.
+    fn newest(self, statuses: i32) -> String {
+        let accepted = self.accepted();
         let of_states = format!(
             "SELECT of_status.order_id FROM unnest(${statuses}::text[]) AS wanted (name) CROSS JOIN LATERAL
                  (SELECT of_it.order_id FROM order_states AS of_it

@@ -22,8 +22,8 @@ macro_rules! select_order {
     ($($rest:literal)+) => {
         concat!(
             "SELECT orders.order_id, customer_id, currency, total_minor, orders.digest AS first_digest,
-                    lines::text, actor, created_at, status::text, revision, settled, last_seq,
-                    order_states.digest AS digest, updated_at, history::text
+                    lines::text, options::text, actor, created_at, status::text, revision, settled, last_seq,
+                    order_states.digest AS digest, updated_at, refund_due_minor, history::text
              FROM orders LEFT JOIN order_states ON order_states.order_id = orders.order_id ",
             $($rest),+
         )
@@ -43,6 +43,7 @@ pub(super) fn stored_order(row: &Row) -> Result<StoredOrder, Failure> {
         total_minor: column(row, "total_minor")?,
         digest: digest(column(row, "first_digest")?),
         lines: column(row, "lines")?,
+        options: column(row, "options")?,
         actor: column(row, "actor")?,
         created_at_micros: column(row, "created_at")?,
         state: packed_state(row)?,
@@ -59,6 +60,7 @@ fn packed_state(row: &Row) -> Result<Option<PackedState>, Failure> {
         last_seq: column(row, "last_seq")?,
         digest: column::<Option<Uuid>>(row, "digest")?.map(digest),
         updated_at_micros: column(row, "updated_at")?,
+        refund_due_minor: column(row, "refund_due_minor")?,
         history: column(row, "history")?,
     }))
 }
@@ -68,7 +70,7 @@ fn digest(bytes: Uuid) -> Digest {
 }
 
 /// An order in a list. A row of `order_id, customer_id, currency, total_minor, created_at, status,
-/// updated_at`.
+/// refund_due_minor, updated_at`.
 pub(super) fn summary(row: &Row) -> Result<PackedSummary, Failure> {
     let created_at_micros = column(row, "created_at")?;
     let updated_at_micros: Option<i64> = column(row, "updated_at")?;
@@ -78,6 +80,7 @@ pub(super) fn summary(row: &Row) -> Result<PackedSummary, Failure> {
         currency: column(row, "currency")?,
         total_minor: column(row, "total_minor")?,
         status: column(row, "status")?,
+        refund_due_minor: column(row, "refund_due_minor")?,
         created_at_micros,
         updated_at_micros: updated_at_micros.unwrap_or(created_at_micros),
     })

@@ -92,14 +92,17 @@ async fn a_connection_to_another_database_than_before_is_refused() {
 async fn every_statement_can_be_prepared() {
     let (_store, _, url) = opened().await;
     let operator = postgres(&url).await;
-    let pages = (0..16).map(|form| {
-        let [times, statuses, received, customer] = [1, 2, 4, 8].map(|bit| form & bit > 0);
-        query::Page { times, statuses, received: statuses && received, customer }.sql()
+    let pages = (0..32).map(|form| {
+        let [times, statuses, received, customer, refunds] =
+            [1, 2, 4, 8, 16].map(|bit| form & bit > 0);
+        let received = statuses && received;
+        query::Page { times, statuses, received, refunds, customer }.sql()
     });
     let fixed = SCHEMA.statements.iter().chain(&query::STATEMENTS);
     let fixed = fixed
         .chain(&quarantine::STATEMENTS_POSTGRES)
         .chain(&pending::STATEMENTS)
+        .chain(&deadlines::STATEMENTS)
         .chain(&audit::STATEMENTS)
         .chain(&journal_audit::STATEMENTS);
     for sql in fixed.map(|sql| (*sql).to_owned()).chain(pages) {

@@ -5,30 +5,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use contract::{OrderId, Revision};
-use orders_core::decide::{OrderChange, OrderState, Origin, Pending, Placement};
+use orders_core::decide::{Deadline, OrderChange, OrderState, Origin, Pending, Placement};
 use platform::failure::{Failure, Suspicion};
 use storage::journal;
 use storage::postgres::{Parameter, Transaction};
 use uuid::Uuid;
 
 use super::super::made;
-use super::super::packed::{write_entries, write_lines};
+use super::super::packed::{refund_due, write_entries, write_lines, write_options};
 use super::load::Claimed;
 
 pub(super) const INSERT_ORDERS: &str =
-    "INSERT INTO orders (order_id, customer_id, currency, total_minor, digest, lines, actor, created_at)
-     SELECT id, customer_id, currency, total_minor, digest, lines::json, actor, created_at
-     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::text[], $8::bigint[])
-          AS placed (id, customer_id, currency, total_minor, digest, lines, actor, created_at)
+    "INSERT INTO orders (order_id, customer_id, currency, total_minor, digest, lines, options, actor, created_at)
+     SELECT id, customer_id, currency, total_minor, digest, lines::json, options::json, actor, created_at
+     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::bigint[])
+          AS placed (id, customer_id, currency, total_minor, digest, lines, options, actor, created_at)
      ON CONFLICT (order_id) DO NOTHING";
 
 /// The first state of an order. Another change that came first has inserted the row already, so
 /// nothing is inserted (R13).
 pub(super) const INSERT_STATES: &str =
-    "INSERT INTO order_states (order_id, status, revision, settled, last_seq, digest, updated_at, history)
-     SELECT id, status::order_status, revision, settled, last_seq, digest, at, ('[' || entries || ']')::json
+    "INSERT INTO order_states (order_id, status, revision, settled, last_seq, digest, updated_at, refund_due_minor, history)
+     SELECT id, status::order_status, revision, settled, last_seq, digest, at, refund_due, ('[' || entries || ']')::json
      FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::uuid[], $8::bigint[],
-                 $9::text[]) AS changed (id, before, status, revision, settled, last_seq, digest, at, entries)
+                 $9::bigint[], $10::text[])
+          AS changed (id, before, status, revision, settled, last_seq, digest, at, refund_due, entries)
      WHERE before = 1 ON CONFLICT (order_id) DO NOTHING";
 
 /// A later state, if the history still ends with the entry that the decision saw (R13). Each order
@@ -37,9 +38,11 @@ pub(super) const UPDATE_STATES: &str =
     "UPDATE order_states
      SET status = changed.status::order_status, revision = changed.revision, settled = changed.settled,
          last_seq = changed.last_seq, digest = changed.digest, updated_at = changed.at,
+         refund_due_minor = changed.refund_due,
          history = (left(history::text, -1) || ',' || changed.entries || ']')::json
      FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::uuid[], $8::bigint[],
-                 $9::text[]) AS changed (id, before, status, revision, settled, last_seq, digest, at, entries)
+                 $9::bigint[], $10::text[])
+          AS changed (id, before, status, revision, settled, last_seq, digest, at, refund_due, entries)
      WHERE order_id = changed.id AND order_states.last_seq = changed.before AND changed.before > 1";
 
 pub(super) const DELETE_PENDING: &str =
@@ -51,6 +54,13 @@ pub(super) const INSERT_PENDING: &str =
      SELECT id, revision, 1, since, since, next, trace
      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
           AS sent (id, revision, since, next, trace)";
+
+pub(super) const DELETE_DEADLINES: &str =
+    "DELETE FROM payment_deadlines WHERE order_id = ANY($1::uuid[])";
+
+pub(super) const INSERT_DEADLINES: &str =
+    "INSERT INTO payment_deadlines (order_id, armed_at, pay_by)
+     SELECT id, armed_at, pay_by FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS armed (id, armed_at, pay_by)";
 
 /// A placed order with its request.
 type Placed<'a> = (&'a OrderChange, &'a Placement);
@@ -79,18 +89,23 @@ pub(super) async fn apply(
     let first = changed.iter().filter(|changed| changed.last_seq == 1).count();
     let over: Vec<(OrderId, Revision)> = changes.iter().filter_map(over).collect();
     let sent: Vec<(OrderId, &Pending)> = changes.iter().filter_map(sent).collect();
+    let disarmed: Vec<Uuid> = changes.iter().filter_map(disarmed).collect();
+    let armed: Vec<(OrderId, Deadline)> = changes.iter().filter_map(armed).collect();
     let states = StateColumns::of(&changed);
     let made = made::pack(changes);
-    let (orders, inserted, updated, deleted, pending, recorded) = tokio::join!(
+    let (orders, inserted, updated, deleted, pending, ended, begun, recorded) = tokio::join!(
         biased;
         insert_orders(transaction, &placed),
         transaction.write(first, INSERT_STATES, states.parameters()),
         transaction.write(changed.len() - first, UPDATE_STATES, states.parameters()),
         delete_pending(transaction, &over),
         insert_pending(transaction, &sent),
+        transaction.write(disarmed.len(), DELETE_DEADLINES, [&disarmed]),
+        insert_deadlines(transaction, &armed),
         journal::append_postgres(transaction, &made),
     );
-    orders.and(inserted).and(updated).and(deleted).and(pending).and(recorded)
+    let rows = orders.and(inserted).and(updated).and(deleted).and(pending);
+    rows.and(ended).and(begun).and(recorded)
 }
 
 fn suspect(reason: &'static str) -> Failure {
@@ -112,16 +127,21 @@ fn changed(change: &OrderChange) -> Option<Changed<'_>> {
     change.to.map(|state| Changed { change, last_seq, state })
 }
 
-/// The pending command that the order had before the batch.
+/// The pending command that is answered or overtaken.
 fn over(change: &OrderChange) -> Option<(OrderId, Revision)> {
-    match change.from {
-        Origin::Stored { in_flight: Some(revision), .. } => Some((change.order_id, revision)),
-        Origin::Stored { in_flight: None, .. } | Origin::Placed(_) => None,
-    }
+    change.answered().map(|revision| (change.order_id, revision))
 }
 
 fn sent(change: &OrderChange) -> Option<(OrderId, &Pending)> {
     change.pending.as_ref().map(|pending| (change.order_id, pending))
+}
+
+fn disarmed(change: &OrderChange) -> Option<Uuid> {
+    change.ends_deadline().then_some(change.order_id.0)
+}
+
+fn armed(change: &OrderChange) -> Option<(OrderId, Deadline)> {
+    change.new_deadline().map(|deadline| (change.order_id, deadline))
 }
 
 fn keys_are_those_of_new_orders(placed: &[Placed<'_>], claimed: &Claimed) -> Result<(), Failure> {
@@ -148,13 +168,14 @@ async fn insert_orders(
     if placed.is_empty() {
         return Ok(());
     }
-    let row: [Parameter<'_>; 8] = [
+    let row: [Parameter<'_>; 9] = [
         &column(placed, |(change, _)| change.order_id.0),
         &column(placed, |(_, placement)| placement.terms.customer_id.as_str()),
         &column(placed, |(_, placement)| placement.terms.currency.code()),
         &column(placed, |(_, placement)| placement.terms.total_minor),
         &column(placed, |(_, placement)| Uuid::from_bytes(placement.digest.0)),
         &column(placed, |(_, placement)| write_lines(&placement.terms.lines)),
+        &column(placed, |(_, placement)| write_options(&placement.terms)),
         &column(placed, |(_, placement)| placement.context.actor.as_deref()),
         &column(placed, |(change, _)| change.at_micros),
     ];
@@ -178,6 +199,7 @@ struct StateColumns {
     last_seqs: Vec<i64>,
     digests: Vec<Option<Uuid>>,
     at: Vec<i64>,
+    refunds_due: Vec<Option<i64>>,
     entries: Vec<String>,
 }
 
@@ -193,11 +215,12 @@ impl StateColumns {
             last_seqs: column(changed, |one| i64::from(one.state.last_seq)),
             digests: column(changed, |one| one.state.digest.map(|d| Uuid::from_bytes(d.0))),
             at: column(changed, |one| one.change.at_micros),
+            refunds_due: column(changed, |one| refund_due(&one.state)),
             entries: column(changed, |one| write_entries(&one.change.entries)),
         }
     }
 
-    fn parameters(&self) -> [Parameter<'_>; 9] {
+    fn parameters(&self) -> [Parameter<'_>; 10] {
         [
             &self.ids,
             &self.before,
@@ -207,6 +230,7 @@ impl StateColumns {
             &self.last_seqs,
             &self.digests,
             &self.at,
+            &self.refunds_due,
             &self.entries,
         ]
     }
@@ -233,4 +257,16 @@ async fn insert_pending(
         &column(sent, |(_, pending)| pending.traceparent.as_deref()),
     ];
     transaction.write(sent.len(), INSERT_PENDING, row).await
+}
+
+async fn insert_deadlines(
+    transaction: &Transaction<'_>,
+    armed: &[(OrderId, Deadline)],
+) -> Result<(), Failure> {
+    let row: [Parameter<'_>; 3] = [
+        &column(armed, |(id, _)| id.0),
+        &column(armed, |(_, deadline)| deadline.armed_at_micros),
+        &column(armed, |(_, deadline)| deadline.pay_by_micros),
+    ];
+    transaction.write(armed.len(), INSERT_DEADLINES, row).await
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::OrderId;
+use orders_core::decide::Deadline;
 use platform::clock::Clock;
 use platform::failure::Failure;
 use platform::pairing::Identity;
@@ -69,11 +70,23 @@ impl OrderAuditStore for SqliteAudit {
         after: Option<PendingKey>,
         limit: u32,
     ) -> Result<Vec<PendingAudit>, Failure> {
-        self.readers.read(move |connection| pending(connection, after, limit)).await
+        self.readers.read(move |connection| rows_of(PENDING, connection, after, limit)).await
     }
 
     async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
-        self.readers.read(last_pending).await
+        self.readers.read(|connection| last_of(PENDING, connection)).await
+    }
+
+    async fn deadlines_after(
+        &self,
+        after: Option<PendingKey>,
+        limit: u32,
+    ) -> Result<Vec<PendingAudit>, Failure> {
+        self.readers.read(move |connection| rows_of(DEADLINES, connection, after, limit)).await
+    }
+
+    async fn last_deadline(&self) -> Result<Option<PendingKey>, Failure> {
+        self.readers.read(|connection| last_of(DEADLINES, connection)).await
     }
 
     async fn backlog(&self) -> Result<Backlog, Failure> {
@@ -81,6 +94,10 @@ impl OrderAuditStore for SqliteAudit {
         self.readers.read(move |connection| query::backlog(connection, now)).await
     }
 }
+
+/// The tables of which an order has at most one row.
+const PENDING: &str = "pending_commands";
+const DEADLINES: &str = "payment_deadlines";
 
 /// The bytes that an id must exceed to come after another one.
 pub(super) fn lowest(after: Option<OrderId>) -> Vec<u8> {
@@ -129,7 +146,7 @@ fn of(connection: &Connection, order_ids: &[OrderId]) -> rusqlite::Result<Vec<Or
     Ok(found)
 }
 
-/// An order with its pending command.
+/// An order with its pending command and its deadline.
 fn audit(
     connection: &Connection,
     (order_no, stored): (i64, StoredOrder),
@@ -138,19 +155,28 @@ fn audit(
         .prepare_cached("SELECT revision, since FROM pending_commands WHERE order_no = ?1")?
         .query_row([order_no], |row| Ok((row.get("revision")?, row.get("since")?)))
         .optional()?;
-    Ok(stored.audit(pending))
+    let deadline = connection
+        .prepare_cached("SELECT armed_at, pay_by FROM payment_deadlines WHERE order_no = ?1")?
+        .query_row([order_no], |row| {
+            let armed_at_micros = row.get("armed_at")?;
+            Ok(Deadline { armed_at_micros, pay_by_micros: row.get("pay_by")? })
+        })
+        .optional()?;
+    Ok(stored.audit(pending, deadline))
 }
 
-fn pending(
+fn rows_of(
+    table: &str,
     connection: &Connection,
     after: Option<PendingKey>,
     limit: u32,
 ) -> rusqlite::Result<Vec<PendingAudit>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT pending_commands.order_no, order_id
-         FROM pending_commands LEFT JOIN orders ON orders.order_no = pending_commands.order_no
-         WHERE pending_commands.order_no > ?1 ORDER BY pending_commands.order_no LIMIT ?2",
-    )?;
+    let sql = format!(
+        "SELECT {table}.order_no, order_id
+         FROM {table} LEFT JOIN orders ON orders.order_no = {table}.order_no
+         WHERE {table}.order_no > ?1 ORDER BY {table}.order_no LIMIT ?2"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let lowest = after.map_or(Ok(i64::MIN), |key| i64::try_from(key.0));
     let rows = statement.query_map(params![lowest.unwrap_or(i64::MAX), limit], |row| {
         let order_no: i64 = row.get("order_no")?;
@@ -164,9 +190,9 @@ fn pending(
     rows.collect()
 }
 
-fn last_pending(connection: &Connection) -> rusqlite::Result<Option<PendingKey>> {
-    let mut statement =
-        connection.prepare_cached("SELECT max(order_no) AS last FROM pending_commands")?;
+fn last_of(table: &str, connection: &Connection) -> rusqlite::Result<Option<PendingKey>> {
+    let sql = format!("SELECT max(order_no) AS last FROM {table}");
+    let mut statement = connection.prepare_cached(&sql)?;
     Ok(statement.query_row([], |row| row.get::<_, Option<i64>>("last"))?.map(pending_key))
 }
 

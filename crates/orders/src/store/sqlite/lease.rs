@@ -146,6 +146,7 @@ fn command(
         let id = order.order_id;
         return Err(misfit("pending_commands", id, "revision", due.revision).into());
     }
-    let first = AllocateStock::first(order.order_id, order.registers.intent, order.digest, now.0);
+    let first =
+        AllocateStock::first(order.order_id, order.registers.sent_intent(), order.digest, now.0);
     Ok(AllocateStock { attempt, traceparent: due.traceparent, ..first })
 }

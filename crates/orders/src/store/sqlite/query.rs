@@ -13,7 +13,8 @@ use storage::sqlite::failure;
 
 use super::super::packed::PackedSummary;
 use super::super::{
-    Backlog, CLOCKS_APART, Filter, MadeEntry, OrderSummary, OrderView, ReadOrder, made,
+    Backlog, CLOCKS_APART, Filter, MadeEntry, OrderSummary, OrderView, PaymentFilter, ReadOrder,
+    made,
 };
 use super::rows::{self, OrdersById};
 
@@ -54,10 +55,11 @@ pub(super) fn views(
     Ok(made::views(entries, found))
 }
 
-/// The columns of an order in a list, and where they come from.
-const SUMMARY: &str =
-    "SELECT orders.order_no, order_id, customer_id, currency, total_minor, created_at, status, updated_at
-     FROM orders LEFT JOIN order_states ON order_states.order_no = orders.order_no";
+/// The columns of an order in a list.
+const COLUMNS: &str = "SELECT orders.order_no, order_id, customer_id, currency, total_minor, created_at, status, refund_due_minor, updated_at";
+
+/// Where they come from, if the order comes first.
+const FROM: &str = "FROM orders LEFT JOIN order_states ON order_states.order_no = orders.order_no";
 
 /// How many orders one stretch of the index of customers has.
 const STRETCH_BITS: u32 = 12;
@@ -73,12 +75,17 @@ pub(super) fn orders(
     connection: &Connection,
     filter: &Filter,
 ) -> rusqlite::Result<Vec<OrderSummary>> {
+    let Some(statuses) = filter.statuses() else { return Ok(Vec::new()) };
+    let filter = &Filter { statuses, ..filter.clone() };
     let Some(range) = range(connection, filter)? else { return Ok(Vec::new()) };
     match &filter.customer_id {
         Some(customer_id) => of_customer(connection, customer_id.as_str(), filter, range),
+        None if filter.payment == Some(PaymentFilter::RefundDue) => {
+            page(connection, &of_refunds(filter), values(filter, range, filter.limit))
+        }
         None if filter.statuses.is_empty() => {
             let sql = format!(
-                "{SUMMARY} WHERE orders.order_no >= ?1 AND orders.order_no < ?2 {}
+                "{COLUMNS} {FROM} WHERE orders.order_no >= ?1 AND orders.order_no < ?2 {}
                  ORDER BY orders.order_no DESC LIMIT ?3",
                 accepted(filter, "orders")
             );
@@ -113,7 +120,30 @@ fn of_statuses(filter: &Filter) -> String {
         )
     });
     let newest = newest.collect::<Vec<_>>().join(" UNION ALL ");
-    format!("{SUMMARY} WHERE orders.order_no IN ({newest}) ORDER BY orders.order_no DESC LIMIT ?3")
+    format!(
+        "{COLUMNS} {FROM} WHERE orders.order_no IN ({newest}) ORDER BY orders.order_no DESC LIMIT ?3"
+    )
+}
+
+/// The statement of a page of orders whose money is to be given back.
+fn of_refunds(filter: &Filter) -> String {
+    format!(
+        "{COLUMNS} FROM order_states INDEXED BY orders_by_refund_due
+         CROSS JOIN orders ON orders.order_no = order_states.order_no
+         WHERE refund_due_minor > 0 AND order_states.order_no >= ?1 AND order_states.order_no < ?2 {} {}
+         ORDER BY order_states.order_no DESC LIMIT ?3",
+        accepted(filter, "orders"),
+        in_statuses(filter)
+    )
+}
+
+/// The condition on the status, if there is one.
+fn in_statuses(filter: &Filter) -> String {
+    let statuses: Vec<_> = filter.statuses.iter().map(|it| format!("'{}'", it.as_str())).collect();
+    match statuses.as_slice() {
+        [] => String::new(),
+        some => format!("AND coalesce(order_states.status, 'received') IN ({})", some.join(", ")),
+    }
 }
 
 /// The condition on the time of acceptance, if there is one, for the values of [`values`].
@@ -197,15 +227,15 @@ fn of_customer(
         .prepare_cached("SELECT max(order_no) AS newest FROM orders WHERE order_no < ?1")?
         .query_row([range.end], |row| row.get("newest"))?;
     let times = accepted(filter, "orders");
-    let statuses: Vec<_> = filter.statuses.iter().map(|it| format!("'{}'", it.as_str())).collect();
-    let statuses = match statuses.as_slice() {
-        [] => String::new(),
-        some => format!("AND coalesce(status, 'received') IN ({})", some.join(", ")),
+    let statuses = in_statuses(filter);
+    let owed = match filter.payment {
+        Some(PaymentFilter::RefundDue) => "AND refund_due_minor > 0",
+        Some(PaymentFilter::Due) | None => "",
     };
     let next = if times.is_empty() { 4 } else { 6 };
     let sql = format!(
-        "{SUMMARY} WHERE orders.order_no >> {STRETCH_BITS} = ?{next} AND customer_id = ?{}
-                     AND orders.order_no >= ?1 AND orders.order_no < ?2 {times} {statuses}
+        "{COLUMNS} {FROM} WHERE orders.order_no >> {STRETCH_BITS} = ?{next} AND customer_id = ?{}
+                     AND orders.order_no >= ?1 AND orders.order_no < ?2 {times} {statuses} {owed}
          ORDER BY orders.order_no DESC LIMIT ?3",
         next + 1
     );
@@ -241,6 +271,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<OrderSummary> {
         currency: row.get("currency")?,
         total_minor: row.get("total_minor")?,
         status: row.get("status")?,
+        refund_due_minor: row.get("refund_due_minor")?,
         created_at_micros,
         updated_at_micros: updated_at_micros.unwrap_or(created_at_micros),
     };

@@ -12,8 +12,8 @@ pub(super) fn order_id(bytes: [u8; 16]) -> OrderId {
 
 /// Selects whole orders, for [`stored_order`].
 pub(super) const SELECT_ORDER: &str =
-    "SELECT orders.order_no, order_id, customer_id, currency, total_minor, orders.digest AS first_digest, lines, actor, created_at,
-            status, revision, settled, last_seq, order_states.digest AS digest, updated_at, history
+    "SELECT orders.order_no, order_id, customer_id, currency, total_minor, orders.digest AS first_digest, lines, options, actor, created_at,
+            status, revision, settled, last_seq, order_states.digest AS digest, updated_at, refund_due_minor, history
      FROM orders LEFT JOIN order_states ON order_states.order_no = orders.order_no";
 
 /// An order and its number.
@@ -25,6 +25,7 @@ pub(super) fn stored_order(row: &Row<'_>) -> rusqlite::Result<(i64, StoredOrder)
         total_minor: row.get("total_minor")?,
         digest: Digest(row.get("first_digest")?),
         lines: row.get("lines")?,
+        options: row.get("options")?,
         actor: row.get("actor")?,
         created_at_micros: row.get("created_at")?,
         state: packed_state(row)?,
@@ -41,6 +42,7 @@ fn packed_state(row: &Row<'_>) -> rusqlite::Result<Option<PackedState>> {
         last_seq: row.get("last_seq")?,
         digest: row.get::<_, Option<[u8; 16]>>("digest")?.map(Digest),
         updated_at_micros: row.get("updated_at")?,
+        refund_due_minor: row.get("refund_due_minor")?,
         history: row.get("history")?,
     }))
 }

@@ -1,14 +1,14 @@
 //! Writes a decision and compares every row count with what was predicted (R11).
 
 use contract::Revision;
-use orders_core::decide::{OrderChange, OrderState, Origin, Pending, Placement};
+use orders_core::decide::{Deadline, OrderChange, OrderState, Origin, Pending, Placement};
 use platform::failure::{Failure, Suspicion};
 use rusqlite::{Connection, params};
 use storage::journal;
 use storage::sqlite::{OneRow, exactly_one};
 
 use super::super::made;
-use super::super::packed::{write_entries, write_lines};
+use super::super::packed::{refund_due, write_entries, write_lines, write_options};
 use super::load::OrderNumbers;
 
 pub(super) fn apply(
@@ -20,12 +20,13 @@ pub(super) fn apply(
     for change in changes {
         match &change.from {
             Origin::Placed(placement) => statements.place(change, placement)?,
-            Origin::Stored { last_seq, in_flight } => {
+            Origin::Stored { last_seq, .. } => {
                 let number = numbers.get(&change.order_id).copied();
                 let number = number
                     .ok_or(Suspicion::Decision("a change of an order that does not exist"))?;
                 statements.change_state(number, *last_seq, change)?;
-                statements.change_pending(number, *in_flight, change.pending.as_ref())?;
+                statements.change_pending(number, change.answered(), change.pending.as_ref())?;
+                change_deadline(connection, number, change)?;
             }
         }
     }
@@ -47,13 +48,13 @@ impl<'c> Statements<'c> {
             connection,
             insert_order: OneRow::prepare(
                 connection,
-                "INSERT INTO orders (order_id, customer_id, currency, total_minor, digest, idempotency_key, lines, actor, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO orders (order_id, customer_id, currency, total_minor, digest, idempotency_key, lines, options, actor, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?,
             insert_state: OneRow::prepare(
                 connection,
-                "INSERT INTO order_states (order_no, status, revision, settled, last_seq, digest, updated_at, history)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, '[' || ?8 || ']') ON CONFLICT (order_no) DO NOTHING",
+                "INSERT INTO order_states (order_no, status, revision, settled, last_seq, digest, updated_at, refund_due_minor, history)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '[' || ?9 || ']') ON CONFLICT (order_no) DO NOTHING",
             )?,
             insert_pending: OneRow::prepare(
                 connection,
@@ -78,6 +79,7 @@ impl<'c> Statements<'c> {
             placement.digest.0,
             placement.key,
             write_lines(&terms.lines),
+            write_options(terms),
             placement.context.actor,
             change.at_micros,
         ])?;
@@ -85,7 +87,8 @@ impl<'c> Statements<'c> {
         if let Some(state) = &change.to {
             self.insert_state(number, state, change)?;
         }
-        self.change_pending(number, None, change.pending.as_ref())
+        self.change_pending(number, None, change.pending.as_ref())?;
+        change_deadline(self.connection, number, change)
     }
 
     /// Adds the entries to the history, if it still ends with `last_seq` (R13).
@@ -103,7 +106,7 @@ impl<'c> Statements<'c> {
             self.connection,
             "UPDATE order_states
              SET status = ?3, revision = ?4, settled = ?5, last_seq = ?6, digest = ?7, updated_at = ?8,
-                 history = substr(history, 1, length(history) - 1) || ',' || ?9 || ']'
+                 refund_due_minor = ?9, history = substr(history, 1, length(history) - 1) || ',' || ?10 || ']'
              WHERE order_no = ?1 AND last_seq = ?2",
             params![
                 number,
@@ -114,6 +117,7 @@ impl<'c> Statements<'c> {
                 state.last_seq,
                 state.digest.map(|digest| digest.0),
                 change.at_micros,
+                refund_due(state),
                 write_entries(&change.entries),
             ],
         )
@@ -134,22 +138,23 @@ impl<'c> Statements<'c> {
             state.last_seq,
             state.digest.map(|digest| digest.0),
             change.at_micros,
+            refund_due(state),
             write_entries(&change.entries),
         ])
     }
 
-    /// Replaces the pending command that was there before the batch by the one that is in flight
-    /// after it (INV-7).
+    /// Deletes the pending command that is answered or overtaken, and inserts the one that the batch
+    /// made (INV-7).
     fn change_pending(
         &mut self,
         number: i64,
-        before: Option<Revision>,
-        after: Option<&Pending>,
+        answered: Option<Revision>,
+        made: Option<&Pending>,
     ) -> Result<(), Failure> {
-        if let Some(revision) = before {
+        if let Some(revision) = answered {
             self.delete_pending.write(params![number, revision.get()])?;
         }
-        let Some(pending) = after else { return Ok(()) };
+        let Some(pending) = made else { return Ok(()) };
         self.insert_pending.write(params![
             number,
             pending.revision.get(),
@@ -158,4 +163,27 @@ impl<'c> Statements<'c> {
             pending.traceparent,
         ])
     }
+}
+
+/// Deletes the deadline that is over, or inserts the one that the batch made (INV-7).
+fn change_deadline(
+    connection: &Connection,
+    number: i64,
+    change: &OrderChange,
+) -> Result<(), Failure> {
+    if change.ends_deadline() {
+        exactly_one(
+            connection,
+            "DELETE FROM payment_deadlines WHERE order_no = ?1",
+            params![number],
+        )?;
+    }
+    let Some(Deadline { armed_at_micros, pay_by_micros }) = change.new_deadline() else {
+        return Ok(());
+    };
+    exactly_one(
+        connection,
+        "INSERT INTO payment_deadlines (order_no, armed_at, pay_by) VALUES (?1, ?2, ?3)",
+        params![number, armed_at_micros, pay_by_micros],
+    )
 }
