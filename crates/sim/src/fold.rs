@@ -102,6 +102,10 @@ pub(crate) struct Registers {
     /// The units of each shipment, by the number of its entry, and whether it was cancelled.
     shipments: BTreeMap<i64, (StockUnits, bool)>,
     keys: BTreeSet<String>,
+    /// What each entry is, for those who follow the changes: the first one first.
+    pub(crate) kinds: Vec<&'static str>,
+    /// The status that the newest answer gave the order.
+    settled_as: Option<Status>,
     /// The payment came after the deadline, and the next entry must ask for the units again.
     must_revive: bool,
 }
@@ -162,6 +166,8 @@ impl Registers {
             refunds: Vec::new(),
             shipments: BTreeMap::new(),
             keys: BTreeSet::new(),
+            kinds: vec![Status::Received.as_str()],
+            settled_as: None,
             must_revive: false,
             content,
         };
@@ -241,11 +247,36 @@ impl Registers {
         if step.status != status || !(stays || goes) {
             return broken("INV-4", format!("{status:?} is right, after {before:?}"));
         }
+        self.kinds.push(self.kind(step));
+        if let Made::Answer(_) = step.made {
+            self.settled_as = Some(status);
+        }
         self.status = status;
         if status == Status::Reserved {
             self.reserved_at.get_or_insert(step.at);
         }
         self.check_paid()
+    }
+
+    /// What an entry is: a status that the order got, or a change beside its status. A change is no
+    /// news about the status unless it shipped the rest.
+    fn kind(&self, step: &Step) -> &'static str {
+        let status = step.status;
+        match &step.made {
+            Made::Payment { .. } => "paid",
+            Made::Refund { .. } => "refunded",
+            Made::Tracking { .. } => "shipment.tracked",
+            Made::Intent(intent) if intent.cancelled_shipment.is_some() => "shipment.cancelled",
+            Made::Intent(intent) if intent.key.is_none() => status.as_str(),
+            Made::Intent(intent) if intent.shipped.is_some() => "shipment.created",
+            Made::Intent(intent) if intent.returned.is_some() => "return.created",
+            Made::Intent(_) => "cancellation.created",
+            Made::Answer(_) => {
+                let amended = self.newest().purpose == Status::Amending;
+                let is_news = status == Status::Fulfilled && self.settled_as != Some(status);
+                if amended && !is_news { "amended" } else { status.as_str() }
+            }
+        }
     }
 
     fn settle(&mut self, answer: &Answer) -> Result<(), Violation> {

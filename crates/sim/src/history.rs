@@ -111,9 +111,9 @@ impl History {
 
     fn check_content(&self, row: &OrderRow) -> Result<(), Violation> {
         let wanted = self.purchases.iter().find(|purchase| purchase.customer_id == row.customer_id);
-        let prices = row.lines.iter().map(|(_, units, price_minor)| units * price_minor);
+        let prices = row.content.lines.iter().map(|(_, units, price_minor)| units * price_minor);
         let total_minor: i64 = prices.sum();
-        if wanted.is_some_and(|wanted| wanted.lines == row.lines) && row.total_minor == total_minor
+        if wanted.is_some_and(|wanted| wanted.lines == row.content.lines) && row.total_minor == total_minor
         {
             return Ok(());
         }

@@ -120,7 +120,7 @@ fn forged<M: Serialize + DeserializeOwned>(
 /// made gets the right digest only if Inventory cannot carry it out, at any time from now on.
 fn forge_command(command: &mut AllocateStock, there: i64, random: &Random) {
     command.sent_at_micros = FORGED_AT_MICROS;
-    let Intent { revision, wanted, shipped } = &mut command.intent;
+    let Intent { revision, wanted, shipped, .. } = &mut command.intent;
     let revision_is_there = i64::from(revision.get()) <= there;
     match random.below(4) {
         // Another intent of the same revision, or of a lower one by now.
