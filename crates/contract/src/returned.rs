@@ -39,8 +39,7 @@ pub struct ReturnedUnits {
     pub written_off: u32,
 }
 
-/// serde passes a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(units: &u32) -> bool {
     *units == 0
 }

@@ -1,5 +1,5 @@
-//! The audit of stock: INV-1 to INV-3, INV-8 and INV-11, which can be checked on this service's
-//! database alone.
+//! The audit of stock: INV-1 to INV-3, INV-8, INV-10 and INV-11, which can be checked on this
+//! service's database alone.
 //!
 //! The service's audit worker and `lastro verify` share it.
 
@@ -24,7 +24,7 @@ use ledger::LedgerWalk;
 
 pub const INV_1: Invariant = Invariant {
     name: "INV-1",
-    says: "0 ≤ reserved ≤ on_hand after every movement",
+    says: "reserved and quarantined units are on hand after every movement",
     counted: "movements",
 };
 pub const INV_2: Invariant = Invariant {
@@ -39,6 +39,12 @@ pub const INV_3: Invariant = Invariant {
 };
 pub const INV_8: Invariant =
     Invariant { name: "INV-8", says: "every rejection was true", counted: "rejections" };
+/// As far as this service knows the numbers of an order.
+pub const INV_10: Invariant = Invariant {
+    name: "INV-10",
+    says: "what came back was shipped, and what is shipped is allocated",
+    counted: "reservations",
+};
 pub const INV_11: Invariant = Invariant {
     name: "INV-11",
     says: "every movement does what its kind says",
@@ -134,6 +140,7 @@ impl InventoryAudit {
         findings.read(found.len());
         let movements = reservations::movements_of(&*self.store, &found, findings).await?;
         reservations::check_sums(&found, &movements, findings);
+        reservations::check_arithmetic(&found, findings);
         shortages::check(&*self.store, &found, &movements, findings).await?;
         self.reservations.went(to, found.len());
         Ok(())
@@ -154,7 +161,7 @@ fn within(reservations: &[Reservation], limit: u32) -> usize {
 #[async_trait]
 impl Audit for InventoryAudit {
     fn invariants(&self) -> Vec<Invariant> {
-        vec![INV_1, INV_2, INV_3, INV_8, INV_11]
+        vec![INV_1, INV_2, INV_3, INV_8, INV_10, INV_11]
     }
 
     async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {

@@ -142,9 +142,20 @@ fn refused(refusal: Refusal) -> Problem {
             codes::STOCK_CHANGED,
             format!("{on_hand} units are on hand, not expected_on_hand; count again"),
         ),
-        Refusal::BelowReserved { reserved } => Problem::new(
+        Refusal::BelowReserved { reserved, quarantined: 0 } => Problem::new(
             codes::BELOW_RESERVED,
             format!("{reserved} units are reserved for orders; the stock on hand cannot be less"),
+        ),
+        Refusal::BelowReserved { reserved, quarantined } => Problem::new(
+            codes::BELOW_RESERVED,
+            format!(
+                "{reserved} units are reserved for orders and {quarantined} are quarantined; the \
+                 stock on hand cannot be less than both together"
+            ),
+        ),
+        Refusal::QuantityUnavailable { units } => Problem::new(
+            codes::QUANTITY_UNAVAILABLE,
+            format!("there are only {units} units at this location for this movement"),
         ),
         Refusal::OutOfRange => {
             let detail =

@@ -121,6 +121,7 @@ mod tests {
             status: Status::Confirmed,
             last_seq: 2,
             shortages: Vec::new(),
+            balance: None,
         }
     }
 

@@ -45,11 +45,14 @@ CREATE TABLE stock (
     last_movement bigint  NOT NULL,
     product_no    integer NOT NULL REFERENCES products (product_no),
     location_no   integer NOT NULL REFERENCES locations (location_no),
+    -- The units that cannot be sold until somebody has looked at them.
+    quarantined   bigint  NOT NULL DEFAULT 0,
     PRIMARY KEY (product_no, location_no),
-    CHECK (0 <= reserved AND reserved <= on_hand)
+    CHECK (0 <= reserved AND 0 <= quarantined AND reserved + quarantined <= on_hand)
 ) WITH (fillfactor = 50);
 
-CREATE TYPE movement_kind AS ENUM ('receive', 'adjust', 'count', 'reserve', 'release', 'ship');
+CREATE TYPE movement_kind AS ENUM ('receive', 'adjust', 'count', 'reserve', 'release', 'ship', 'unship', 'return',
+    'quarantine', 'unquarantine', 'write_off');
 
 -- INV-2: an append-only ledger. Each movement names the one before it at its stock key (previous)
 -- and the one before it of its product at any location (previous_of_product). By number: a page of
@@ -77,11 +80,14 @@ CREATE TABLE movements (
     reason              text,
     reference           text,
     actor               text,
-    CHECK (0 <= reserved AND reserved <= on_hand),
+    -- The change of the quarantined units, and those after the movement; NULL for 0.
+    quarantined_delta   bigint CHECK (quarantined_delta <> 0),
+    quarantined         bigint CHECK (quarantined > 0),
+    CHECK (0 <= reserved AND reserved + coalesce(quarantined, 0) <= on_hand),
     CHECK ((seq = 1) = (previous IS NULL)),
     CHECK (previous <= previous_of_product AND previous_of_product < movement_no),
     CHECK ((order_id IS NULL) = (request_id IS NOT NULL)),
-    CHECK ((kind IN ('reserve', 'release', 'ship')) = (order_id IS NOT NULL)),
+    CHECK ((kind IN ('reserve', 'release', 'ship', 'unship', 'return')) = (order_id IS NOT NULL)),
     CHECK ((request_id IS NULL) = (request_digest IS NULL))
 );
 
@@ -108,7 +114,10 @@ CREATE TABLE reservations (
     allocations json    NOT NULL,
     -- {"revision":1,"short":[["456",1,0,"out_of_stock",[[location_no, movement_no], ...]], ...]}:
     -- product, requested, available, reason, and the movements that were seen (INV-8).
-    shortages   json
+    shortages   json,
+    -- What came back: [[product_no, "SHOP", restocked, quarantined, written_off, location_no,
+    -- [movement_no, ...]], ...], with the location as the client named it, and where it is booked.
+    returns     json
 ) WITH (fillfactor = 90);
 
 -- The admin log: what people changed by hand. Append-only, and apart from business data. By number:
@@ -271,7 +280,7 @@ FROM reservations
      LEFT JOIN products ON products.product_no = (held.value ->> 0)::integer
      LEFT JOIN locations ON locations.location_no = (held.value ->> 1)::integer;
 
--- For people: why orders were rejected, one row per order and short product.
+-- For people: why orders got nothing of what they asked for, one row per order and short product.
 CREATE VIEW shortages AS
 SELECT order_id,
        (reservations.shortages ->> 'revision')::bigint AS revision,
@@ -281,11 +290,26 @@ SELECT order_id,
        short.value ->> 3 AS reason
 FROM reservations CROSS JOIN json_array_elements(reservations.shortages -> 'short') AS short (value);
 
+-- For people: what came back, one row per order, product and location as the client named it.
+CREATE VIEW returns AS
+SELECT order_id, product_id,
+       back.value ->> 1 AS returned_to,
+       (back.value ->> 2)::bigint AS restocked,
+       (back.value ->> 3)::bigint AS quarantined,
+       (back.value ->> 4)::bigint AS written_off,
+       location_id AS booked_at,
+       back.value -> 6 AS movements
+FROM reservations
+     CROSS JOIN json_array_elements(reservations.returns) AS back (value)
+     LEFT JOIN products ON products.product_no = (back.value ->> 0)::integer
+     LEFT JOIN locations ON locations.location_no = (back.value ->> 5)::integer;
+
 -- For people: the movements with their product and location. All of it is read unless movement_no
 -- is given; a ledger is followed by a recursive query over previous or previous_of_product.
 CREATE VIEW ledger AS
-SELECT movement_no, product_id, location_id, seq, kind, on_hand_delta, reserved_delta, on_hand, reserved,
-       on_hand - reserved AS available, previous, previous_of_product, order_id, reason, reference, actor,
+SELECT movement_no, product_id, location_id, seq, kind, on_hand_delta, reserved_delta,
+       coalesce(quarantined_delta, 0) AS quarantined_delta, on_hand, reserved, coalesce(quarantined, 0) AS quarantined,
+       on_hand - reserved - coalesce(quarantined, 0) AS available, previous, previous_of_product, order_id, reason, reference, actor,
        to_timestamp(movements.created_at / 1000000.0) AS created_at
 FROM movements
      LEFT JOIN products USING (product_no)

@@ -45,8 +45,10 @@ CREATE TABLE stock (
     -- How many movements there were, and the number of the last one (INV-2).
     last_seq      INTEGER NOT NULL CHECK (last_seq >= 1),
     last_movement INTEGER NOT NULL,
+    -- The units that cannot be sold until somebody has looked at them.
+    quarantined   INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (product_no, location_no),
-    CHECK (0 <= reserved AND reserved <= on_hand)
+    CHECK (0 <= reserved AND 0 <= quarantined AND reserved + quarantined <= on_hand)
 ) STRICT, WITHOUT ROWID;
 
 -- INV-2: an append-only ledger. Each movement names the one before it at its stock key (previous)
@@ -74,13 +76,18 @@ CREATE TABLE movements (
     reason              TEXT,
     reference           TEXT,
     actor               TEXT,
-    CHECK (0 <= reserved AND reserved <= on_hand),
+    -- The change of the quarantined units, and those after the movement; NULL for 0.
+    quarantined_delta   INTEGER CHECK (quarantined_delta <> 0),
+    quarantined         INTEGER CHECK (quarantined > 0),
+    CHECK (0 <= reserved AND reserved + coalesce(quarantined, 0) <= on_hand),
     CHECK ((seq = 1) = (previous IS NULL)),
     CHECK (previous <= previous_of_product AND previous_of_product < movement_no),
     CHECK ((order_id IS NULL) = (request_id IS NOT NULL)),
     -- Not IN: for a list, SQLite would build a table anew for every row.
     CHECK (CASE WHEN order_id IS NULL THEN kind = 'receive' OR kind = 'adjust' OR kind = 'count'
-                ELSE kind = 'reserve' OR kind = 'release' OR kind = 'ship' END),
+                     OR kind = 'quarantine' OR kind = 'unquarantine' OR kind = 'write_off'
+                ELSE kind = 'reserve' OR kind = 'release' OR kind = 'ship' OR kind = 'unship'
+                     OR kind = 'return' END),
     CHECK ((request_id IS NULL) = (request_digest IS NULL))
 ) STRICT;
 
@@ -102,7 +109,10 @@ CREATE TABLE reservations (
     -- product, requested, available, reason, and the movements that were seen (INV-8).
     shortages   TEXT,
     created_at  INTEGER NOT NULL,
-    updated_at  INTEGER NOT NULL
+    updated_at  INTEGER NOT NULL,
+    -- What came back: [[product_no, "SHOP", restocked, quarantined, written_off, location_no,
+    -- [movement_no, ...]], ...], with the location as the client named it, and where it is booked.
+    returns     TEXT
 ) STRICT, WITHOUT ROWID;
 
 -- The admin log: what people changed by hand. Append-only, and apart from business data. By number:
@@ -266,7 +276,7 @@ FROM reservations, json_each(reservations.allocations) AS held
      LEFT JOIN products ON products.product_no = held.value ->> 0
      LEFT JOIN locations ON locations.location_no = held.value ->> 1;
 
--- For people: why orders were rejected, one row per order and short product.
+-- For people: why orders got nothing of what they asked for, one row per order and short product.
 CREATE VIEW shortages AS
 SELECT lower(substr(hex(order_id), 1, 8) || '-' || substr(hex(order_id), 9, 4) || '-' || substr(hex(order_id), 13, 4)
            || '-' || substr(hex(order_id), 17, 4) || '-' || substr(hex(order_id), 21)) AS order_id,
@@ -277,11 +287,27 @@ SELECT lower(substr(hex(order_id), 1, 8) || '-' || substr(hex(order_id), 9, 4) |
        short.value ->> 3 AS reason
 FROM reservations, json_each(reservations.shortages, '$.short') AS short;
 
+-- For people: what came back, one row per order, product and location as the client named it.
+CREATE VIEW returns AS
+SELECT lower(substr(hex(order_id), 1, 8) || '-' || substr(hex(order_id), 9, 4) || '-' || substr(hex(order_id), 13, 4)
+           || '-' || substr(hex(order_id), 17, 4) || '-' || substr(hex(order_id), 21)) AS order_id,
+       product_id,
+       back.value ->> 1 AS returned_to,
+       back.value ->> 2 AS restocked,
+       back.value ->> 3 AS quarantined,
+       back.value ->> 4 AS written_off,
+       location_id AS booked_at,
+       back.value -> 6 AS movements
+FROM reservations, json_each(reservations.returns) AS back
+     LEFT JOIN products ON products.product_no = back.value ->> 0
+     LEFT JOIN locations ON locations.location_no = back.value ->> 5;
+
 -- For people: the movements with their product and location. All of it is read unless movement_no
 -- is given; a ledger is followed by a recursive query over previous or previous_of_product.
 CREATE VIEW ledger AS
-SELECT movement_no, product_id, location_id, seq, kind, on_hand_delta, reserved_delta, on_hand, reserved,
-       on_hand - reserved AS available, previous, previous_of_product,
+SELECT movement_no, product_id, location_id, seq, kind, on_hand_delta, reserved_delta,
+       coalesce(quarantined_delta, 0) AS quarantined_delta, on_hand, reserved, coalesce(quarantined, 0) AS quarantined,
+       on_hand - reserved - coalesce(quarantined, 0) AS available, previous, previous_of_product,
        lower(substr(hex(order_id), 1, 8) || '-' || substr(hex(order_id), 9, 4) || '-' || substr(hex(order_id), 13, 4)
            || '-' || substr(hex(order_id), 17, 4) || '-' || substr(nullif(hex(order_id), ''), 21)) AS order_id,
        reason, reference, actor,

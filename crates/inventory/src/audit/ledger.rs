@@ -158,8 +158,15 @@ fn check_movement(row: &MovementAudit, findings: &mut Findings) {
     for invariant in [INV_1, INV_11] {
         findings.checked(invariant, 1);
     }
-    findings.demand(INV_1, 0 <= after.reserved && after.reserved <= after.on_hand, || {
-        format!("{}: {} reserved of {} on hand", name(movement), after.reserved, after.on_hand)
+    findings.demand(INV_1, is_possible(after), || {
+        let Level { on_hand, reserved, quarantined, .. } = after;
+        let name = name(movement);
+        match quarantined {
+            0 => format!("{name}: {reserved} reserved of {on_hand} on hand"),
+            _ => format!(
+                "{name}: {reserved} reserved and {quarantined} quarantined of {on_hand} on hand"
+            ),
+        }
     });
     if let Err(why) = check_previous(row) {
         findings.violated(INV_2, format!("{}: {why}", name(movement)));
@@ -168,10 +175,21 @@ fn check_movement(row: &MovementAudit, findings: &mut Findings) {
         findings.violated(INV_2, format!("{}: {why}", name(movement)));
     }
     findings.demand(INV_11, fits_kind(movement), || {
-        let Deltas { on_hand, reserved } = movement.deltas;
+        let Deltas { on_hand, reserved, quarantined } = movement.deltas;
         let kind = movement.kind.as_str();
-        format!("{}: a {kind} by {on_hand} on hand and {reserved} reserved", name(movement))
+        let its =
+            format!("{}: a {kind} by {on_hand} on hand and {reserved} reserved", name(movement));
+        match quarantined {
+            0 => its,
+            _ => format!("{its}, {quarantined} quarantined"),
+        }
     });
+}
+
+/// INV-1. Damaged numbers may be of any size.
+fn is_possible(level: Level) -> bool {
+    let Level { on_hand, reserved, quarantined, .. } = level;
+    reserved >= 0 && quarantined >= 0 && reserved.saturating_add(quarantined) <= on_hand
 }
 
 /// A movement continues the one that it names at its stock key.
@@ -196,6 +214,7 @@ fn check_previous(row: &MovementAudit) -> Result<(), String> {
     let expected = Level {
         on_hand: before.on_hand.saturating_add(movement.deltas.on_hand),
         reserved: before.reserved.saturating_add(movement.deltas.reserved),
+        quarantined: before.quarantined.saturating_add(movement.deltas.quarantined),
         last_seq: before.last_seq.saturating_add(1),
         last_movement: movement.number(),
     };
@@ -228,14 +247,27 @@ fn check_previous_of_product(row: &MovementAudit) -> Result<(), String> {
 
 /// Whether the deltas and the cause are those of the movement's kind (INV-11).
 fn fits_kind(movement: &Movement) -> bool {
-    let Deltas { on_hand, reserved } = movement.deltas;
+    let Deltas { on_hand, reserved, quarantined } = movement.deltas;
     let of_order = matches!(movement.cause, Cause::Order(_));
+    let of_request = !of_order;
     match movement.kind {
-        MovementKind::Receive => !of_order && on_hand > 0 && reserved == 0,
-        MovementKind::Adjust | MovementKind::Count => !of_order && reserved == 0,
-        MovementKind::Reserve => of_order && on_hand == 0 && reserved > 0,
-        MovementKind::Release => of_order && on_hand == 0 && reserved < 0,
-        MovementKind::Ship => of_order && on_hand < 0 && on_hand == reserved,
+        MovementKind::Receive => of_request && on_hand > 0 && reserved == 0 && quarantined == 0,
+        MovementKind::Adjust | MovementKind::Count => {
+            of_request && reserved == 0 && quarantined == 0
+        }
+        MovementKind::Reserve => of_order && on_hand == 0 && reserved > 0 && quarantined == 0,
+        MovementKind::Release => of_order && on_hand == 0 && reserved < 0 && quarantined == 0,
+        MovementKind::Ship => of_order && on_hand < 0 && reserved == on_hand && quarantined == 0,
+        MovementKind::Unship => of_order && on_hand > 0 && reserved == on_hand && quarantined == 0,
+        // Units that were written off are not on hand: it may be by nothing.
+        MovementKind::Return => of_order && reserved == 0 && (0..=on_hand).contains(&quarantined),
+        MovementKind::Quarantine => of_request && on_hand == 0 && reserved == 0 && quarantined > 0,
+        MovementKind::Unquarantine => {
+            of_request && on_hand == 0 && reserved == 0 && quarantined < 0
+        }
+        MovementKind::WriteOff => {
+            of_request && on_hand < 0 && reserved == 0 && quarantined == on_hand
+        }
     }
 }
 

@@ -1,16 +1,17 @@
 //! INV-3, from both ends: a movement of an order is listed in its reservation, and what a
-//! reservation says was promised, released and shipped is the sum of the movements that it lists.
+//! reservation says was promised, released and shipped, or came back, is the sum of the movements
+//! that it lists. INV-10: no more came back than was shipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::OrderId;
-use inventory_core::reservation::{Holding, Reservation};
-use inventory_core::stock::{Cause, Movement, MovementKind};
+use contract::{LocationId, OrderId, ProductId, ReturnedUnits};
+use inventory_core::reservation::{Holding, Reservation, ReturnedStock};
+use inventory_core::stock::{Cause, Deltas, Movement, MovementKind};
 use platform::audit::{Findings, Table};
 use platform::failure::Failure;
 
-use super::INV_3;
 use super::ledger::name;
+use super::{INV_3, INV_10};
 use crate::store::{StockAuditStore, Stored};
 
 /// Movements that reservations name, by number. One that is missing does not exist, or cannot be
@@ -19,9 +20,8 @@ pub(super) type Movements = BTreeMap<i64, Option<Movement>>;
 
 /// The movements that a reservation names: those that it lists, and those that its shortages cite.
 pub(super) fn named_by(reservation: &Reservation) -> impl Iterator<Item = i64> + '_ {
-    let listed = reservation.holdings.iter().flat_map(|holding| holding.movements.iter().copied());
     let seen = reservation.shortfalls().iter().flat_map(|short| &short.seen);
-    listed.chain(seen.map(|seen| seen.movement))
+    reservation.movements().chain(seen.map(|seen| seen.movement))
 }
 
 /// Reads the movements that these reservations name. It reads them after the reservations, so each
@@ -52,15 +52,38 @@ pub(super) fn check_sums(
 ) {
     findings.checked(INV_3, reservations.len());
     for reservation in reservations {
+        let order_id = reservation.order_id;
         for holding in &reservation.holdings {
-            if let Err(why) = check_holding(reservation.order_id, holding, movements) {
+            if let Err(why) = check_holding(order_id, holding, movements) {
                 let Holding { product_id, location_id, .. } = holding;
-                let order_id = reservation.order_id;
-                findings.violated(
-                    INV_3,
-                    format!("order {order_id}: {product_id} at {location_id}: {why}"),
-                );
+                let its = format!("order {order_id}: {product_id} at {location_id}: {why}");
+                findings.violated(INV_3, its);
             }
+        }
+        for returned in &reservation.returns {
+            if let Err(why) = check_returned(order_id, returned, movements) {
+                let ReturnedUnits { product_id, location_id, .. } = &returned.units;
+                let its = format!("order {order_id}: {product_id} back at {location_id}: {why}");
+                findings.violated(INV_3, its);
+            }
+        }
+    }
+}
+
+/// Judges the numbers of reservations (INV-10). One that ships more than is allocated cannot be
+/// decoded.
+pub(super) fn check_arithmetic(reservations: &[Reservation], findings: &mut Findings) {
+    findings.checked(INV_10, reservations.len());
+    for reservation in reservations.iter().filter(|found| !found.returns.is_empty()) {
+        let (returned, shipped) = (reservation.returned(), reservation.shipped());
+        let mut products: Vec<_> = returned.iter().map(|entry| &entry.product_id).collect();
+        products.dedup();
+        for product_id in products {
+            let (back, out) = (returned.of(product_id), shipped.of(product_id));
+            findings.demand(INV_10, back <= out, || {
+                let order_id = reservation.order_id;
+                format!("order {order_id}: {back} of {product_id} came back of {out} shipped")
+            });
         }
     }
 }
@@ -70,24 +93,18 @@ fn check_holding(
     holding: &Holding,
     movements: &Movements,
 ) -> Result<(), String> {
+    let stock_key = (&holding.product_id, &holding.location_id);
+    let Some(listed) = own(order_id, stock_key, &holding.movements, movements)? else {
+        return Ok(());
+    };
     let mut sums = [0_i64; 3];
-    for number in &holding.movements {
-        let movement = match movements.get(number) {
-            None => return Err(format!("movement {number}, which it lists, does not exist")),
-            // It was reported that this one cannot be decoded.
-            Some(None) => return Ok(()),
-            Some(Some(movement)) => movement,
-        };
-        let is_its_own = movement.cause == Cause::Order(order_id)
-            && movement.product_id == holding.product_id
-            && movement.location_id == holding.location_id;
-        if !is_its_own {
-            return Err(format!("it lists {}, which is not its own", name(movement)));
-        }
+    for movement in listed {
         let [promised, released, shipped] = &mut sums;
         let (sum, units) = match movement.kind {
             MovementKind::Release => (released, movement.deltas.reserved.saturating_neg()),
-            MovementKind::Ship => (shipped, movement.deltas.reserved.saturating_neg()),
+            MovementKind::Ship | MovementKind::Unship => {
+                (shipped, movement.deltas.reserved.saturating_neg())
+            }
             _ => (promised, movement.deltas.reserved),
         };
         *sum = sum.saturating_add(units);
@@ -98,6 +115,62 @@ fn check_holding(
     } else {
         Err(format!("it says {said:?} promised, released and shipped, its movements {sums:?}"))
     }
+}
+
+/// Units that were written off are in no movement: only that there is one can be judged.
+fn check_returned(
+    order_id: OrderId,
+    returned: &ReturnedStock,
+    movements: &Movements,
+) -> Result<(), String> {
+    let stock_key = (&returned.units.product_id, &returned.booked_at);
+    let Some(listed) = own(order_id, stock_key, &returned.movements, movements)? else {
+        return Ok(());
+    };
+    if listed.is_empty() {
+        return Err("it lists no movement".to_owned());
+    }
+    let mut sums = [0_i64; 2];
+    for movement in listed {
+        if movement.kind != MovementKind::Return {
+            return Err(format!("it lists {}, which is no return", name(movement)));
+        }
+        let Deltas { on_hand, quarantined, .. } = movement.deltas;
+        sums[0] = sums[0].saturating_add(on_hand.saturating_sub(quarantined));
+        sums[1] = sums[1].saturating_add(quarantined);
+    }
+    let said = [returned.units.restocked, returned.units.quarantined].map(i64::from);
+    if said == sums {
+        Ok(())
+    } else {
+        Err(format!("it says {said:?} restocked and quarantined, its movements {sums:?}"))
+    }
+}
+
+/// The movements with these numbers, which must be the order's own at the stock key. `None` if one of
+/// them cannot be decoded, which was reported.
+fn own<'it>(
+    order_id: OrderId,
+    (product_id, location_id): (&ProductId, &LocationId),
+    numbers: &[i64],
+    movements: &'it Movements,
+) -> Result<Option<Vec<&'it Movement>>, String> {
+    let mut listed = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        let movement = match movements.get(number) {
+            None => return Err(format!("movement {number}, which it lists, does not exist")),
+            Some(None) => return Ok(None),
+            Some(Some(movement)) => movement,
+        };
+        let is_its_own = movement.cause == Cause::Order(order_id)
+            && movement.product_id == *product_id
+            && movement.location_id == *location_id;
+        if !is_its_own {
+            return Err(format!("it lists {}, which is not its own", name(movement)));
+        }
+        listed.push(movement);
+    }
+    Ok(Some(listed))
 }
 
 /// Judges whether the movements of orders are listed in their reservations, which are read after
@@ -145,8 +218,16 @@ fn order_of(movement: &Movement) -> Option<OrderId> {
 }
 
 fn lists(reservation: &Reservation, movement: &Movement) -> bool {
-    let holding = reservation.holdings.iter().find(|holding| {
-        holding.product_id == movement.product_id && holding.location_id == movement.location_id
-    });
-    holding.is_some_and(|holding| holding.movements.contains(&movement.number()))
+    let (product_id, location_id) = (&movement.product_id, &movement.location_id);
+    let is_here = |holding: &&Holding| {
+        holding.product_id == *product_id && holding.location_id == *location_id
+    };
+    let is_booked_here = |returned: &&ReturnedStock| {
+        returned.units.product_id == *product_id && returned.booked_at == *location_id
+    };
+    let of_holdings = reservation.holdings.iter().filter(is_here).map(|found| &found.movements);
+    let of_returns =
+        reservation.returns.iter().filter(is_booked_here).map(|found| &found.movements);
+    let number = movement.number();
+    of_holdings.chain(of_returns).any(|movements| movements.contains(&number))
 }

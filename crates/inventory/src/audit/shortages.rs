@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use contract::{ProductId, ShortageReason};
 use inventory_core::reservation::{Reservation, Seen, Shortfall};
+use inventory_core::stock::Level;
 use platform::audit::Findings;
 use platform::failure::Failure;
 
@@ -99,8 +100,9 @@ fn available(shortfall: &Shortfall, movements: &Movements) -> Result<Option<i64>
             return Err(format!("cites movement {number} of another stock key"));
         }
         // Damaged numbers may be of any size.
-        let level = movement.after;
-        available = available.saturating_add(level.on_hand.saturating_sub(level.reserved));
+        let Level { on_hand, reserved, quarantined, .. } = movement.after;
+        let units = on_hand.saturating_sub(reserved).saturating_sub(quarantined);
+        available = available.saturating_add(units);
     }
     Ok(Some(available))
 }

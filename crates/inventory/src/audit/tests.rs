@@ -1,8 +1,12 @@
-use inventory_core::decide::InventoryCommand;
+use contract::Quantity;
+use inventory_core::decide::{Change, InventoryCommand};
 use platform::clock::Timestamp;
 
 use super::*;
-use crate::store::laws::{Fresh, START, cancel, fulfill, place, put_location, received, stocked};
+use crate::store::laws::changing::{Revised, revise};
+use crate::store::laws::{
+    Fresh, START, cancel, fulfill, moved, place, put_location, received, stocked,
+};
 
 /// A store, and an audit of it that may have run before.
 struct Shop {
@@ -12,7 +16,8 @@ struct Shop {
 
 impl Shop {
     /// Sixty movements of mugs at `main`, one at `SHOP`, some of tees; orders that hold, were
-    /// cancelled, were shipped and were rejected.
+    /// cancelled, were shipped and were rejected. Of pins there are six movements: an order was
+    /// shipped, taken back in part, and returned; and one was quarantined.
     async fn open(fresh: Fresh, budget: ReadBudget) -> Self {
         let shop = Self { audit: InventoryAudit::new(fresh.audit.clone(), budget), fresh };
         let one = [("MUG", 1)];
@@ -22,6 +27,14 @@ impl Shop {
         shop.run(vec![put_location("SHOP", 1), received("MUG", "SHOP", 5)]).await;
         shop.run(vec![place(101, &[("TEE", 4)]), place(100, &[("TEE", 2), ("MUG", 1)])]).await;
         shop.run(vec![place(102, &[("CAP", 1)])]).await;
+        shop.run(stocked("PIN", 5).to_vec()).await;
+        let out = Revised { wants: &[("PIN", 3)], ships: &[("PIN", "main", 3)], returns: &[] };
+        let part = Revised { ships: &[("PIN", "main", 2)], ..out };
+        let back = Revised { returns: &[("PIN", "main", [1, 1, 0])], ..part };
+        shop.run(vec![place(201, out.wants), revise(201, 2, out)]).await;
+        shop.run(vec![revise(201, 3, part), revise(201, 4, back)]).await;
+        let one = Change::Quarantine(Quantity::new(1).expect("a quantity"));
+        shop.run(vec![moved("PIN", "main", one, "set apart")]).await;
         shop
     }
 
@@ -56,7 +69,7 @@ fn is_named(findings: &Findings, offender: &str) -> bool {
 /// What is done, which invariants it breaks, and how the offender is named.
 struct Damaged(&'static str, &'static [&'static str], &'static str);
 
-const DAMAGES: [Damaged; 28] = [
+const DAMAGES: [Damaged; 35] = [
     // A changed movement.
     Damaged(
         "UPDATE movements SET reserved_delta = 200 WHERE product_no = {MUG} AND seq = 20",
@@ -190,6 +203,43 @@ const DAMAGES: [Damaged; 28] = [
         &["INV-3"],
         "order 00000000-0000-0000-0000-000000000007 has no reservation",
     ),
+    // A changed return.
+    Damaged(
+        "UPDATE reservations SET returns = replace(returns, ',1,1,0,', ',2,0,0,') WHERE order_id = {order 201}",
+        &["INV-3"],
+        "PIN back at main: it says [2, 0] restocked and quarantined, its movements [1, 1]",
+    ),
+    Damaged(
+        "UPDATE reservations SET returns = replace(returns, ',1,1,0,', ',1,1,1,') WHERE order_id = {order 201}",
+        &["INV-10"],
+        "order 00000000-0000-0000-0000-0000000000c9: 3 of PIN came back of 2 shipped",
+    ),
+    Damaged(
+        "UPDATE reservations SET returns = NULL WHERE order_id = {order 201}",
+        &["INV-3"],
+        "order 00000000-0000-0000-0000-0000000000c9 does not list it",
+    ),
+    // A movement that does not fit what it did to quarantined units.
+    Damaged(
+        "UPDATE movements SET quarantined = 5 WHERE product_no = {PIN} AND seq = 5",
+        &["INV-1", "INV-2"],
+        "(PIN at main, 5): 1 reserved and 5 quarantined of 5 on hand",
+    ),
+    Damaged(
+        "UPDATE movements SET kind = 'ship' WHERE product_no = {PIN} AND seq = 4",
+        &["INV-11"],
+        "(PIN at main, 4): a ship by 1 on hand and 1 reserved",
+    ),
+    Damaged(
+        "UPDATE movements SET kind = 'unship' WHERE product_no = {PIN} AND seq = 5",
+        &["INV-11", "INV-3"],
+        "which is no return",
+    ),
+    Damaged(
+        "UPDATE stock SET quarantined = 1 WHERE product_no = {PIN}",
+        &["INV-2"],
+        "PIN at main: the row says",
+    ),
     // A rejection that was not true.
     Damaged(
         r#"UPDATE reservations SET shortages = replace(shortages, '["TEE",4,3,', '["TEE",4,2,')
@@ -284,7 +334,7 @@ async fn a_ledger_that_is_shorter_than_it_was_is_read_from_its_beginning() {
     let mut shop = Shop::on_sqlite(ReadBudget::SHORT).await;
     assert_eq!(shop.round().await.violations, []);
     let restored = "DELETE FROM movements WHERE movement_no > 2; DELETE FROM reservations;
-        DELETE FROM stock WHERE location_no > 1;
+        DELETE FROM stock WHERE location_no > 1 OR product_no > 2;
         UPDATE stock SET (on_hand, reserved, last_seq, last_movement) =
             (SELECT on_hand, reserved, seq, movement_no FROM movements WHERE movements.product_no = stock.product_no)";
     shop.fresh.damage(restored).await;
@@ -360,6 +410,10 @@ async fn a_row_that_makes_no_sense_is_an_offender_and_no_hindrance() {
         ),
         (
             "UPDATE reservations SET allocations = '[7]' WHERE order_id = {order 7}",
+            "the reservation of order 00000000-0000-0000-0000-000000000007 cannot be read: ",
+        ),
+        (
+            "UPDATE reservations SET returns = '[7]' WHERE order_id = {order 7}",
             "the reservation of order 00000000-0000-0000-0000-000000000007 cannot be read: ",
         ),
         (

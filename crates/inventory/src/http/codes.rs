@@ -19,6 +19,8 @@ pub(super) const BELOW_RESERVED: Code = Code::new(
     "below_reserved",
     "The stock on hand cannot be less than the reserved stock",
 );
+pub(super) const QUANTITY_UNAVAILABLE: Code =
+    Code::new(StatusCode::CONFLICT, "quantity_unavailable", "There are not as many units for this");
 pub(super) const TOO_MANY_LOCATIONS: Code =
     Code::new(StatusCode::CONFLICT, "too_many_locations", "No more locations can be created");
 
@@ -42,6 +44,7 @@ pub(crate) fn own_codes() -> OwnCodes {
             RESERVATION_NOT_FOUND,
             STOCK_CHANGED,
             BELOW_RESERVED,
+            QUANTITY_UNAVAILABLE,
             TOO_MANY_LOCATIONS,
             INCOMPLETE_BODY,
         ],
@@ -73,6 +76,7 @@ mod tests {
                 "reservation_not_found",
                 "stock_changed",
                 "below_reserved",
+                "quantity_unavailable",
                 "too_many_locations",
                 "incomplete_body"
             ]

@@ -77,6 +77,7 @@ struct ChangeView {
     location_id: String,
     on_hand: i64,
     reserved: i64,
+    quarantined: i64,
     available: i64,
     /// The first and the last entry in the ledger of the product at this location that the
     /// transaction made. The next event begins with the entry after `to_seq`.
@@ -125,6 +126,7 @@ impl From<StockMoved> for ChangeView {
             location_id: location_id.to_string(),
             on_hand: level.on_hand,
             reserved: level.reserved,
+            quarantined: level.quarantined,
             available: level.available(),
             from_seq,
             to_seq,

@@ -31,18 +31,22 @@ pub(super) struct MovementView {
     location_id: String,
     /// The number of the entry in this ledger, from 1 without gaps.
     seq: i64,
-    /// `receive`, `adjust`, `count`, `reserve`, `release` or `ship`.
+    /// `receive`, `adjust`, `count`, `quarantine`, `unquarantine` or `write_off` if a client moved
+    /// stock; `reserve`, `release`, `ship`, `unship` or `return` if an order did. New kinds may come.
     #[schema(example = "receive")]
     kind: &'static str,
     on_hand_delta: i64,
     reserved_delta: i64,
+    quarantined_delta: i64,
     /// Units on hand after the movement.
     on_hand: i64,
     /// Units reserved after the movement.
     reserved: i64,
+    /// Units quarantined after the movement.
+    quarantined: i64,
     /// Units available after the movement.
     available: i64,
-    /// The order whose units were reserved, released or shipped; else null.
+    /// The order that moved the stock; null if a client did.
     #[schema(format = "uuid")]
     order_id: Option<String>,
     reference: Option<String>,
@@ -77,8 +81,10 @@ impl From<Movement> for MovementView {
             kind: movement.kind.as_str(),
             on_hand_delta: movement.deltas.on_hand,
             reserved_delta: movement.deltas.reserved,
+            quarantined_delta: movement.deltas.quarantined,
             on_hand: movement.after.on_hand,
             reserved: movement.after.reserved,
+            quarantined: movement.after.quarantined,
             available: movement.after.available(),
             order_id,
             reference,
@@ -89,10 +95,12 @@ impl From<Movement> for MovementView {
     }
 }
 
-/// Receive, adjust or count stock
+/// Move stock
 ///
 /// `receive` adds units, `adjust` adds or removes units, `count` sets the stock on hand to the
-/// counted units. A request that is repeated with the same `Idempotency-Key` never moves stock
+/// counted units. `quarantine` sets available units apart: they are on hand, and no order can have
+/// them. `unquarantine` makes them available again, and `write_off` takes them out of the stock for
+/// good. A request that is repeated with the same `Idempotency-Key` never moves stock
 /// twice: the response is the movement of the first request.
 #[utoipa::path(
     post, path = "/api/inventory/products/{product_id}/movements", tag = "inventory", operation_id = "moveStock",
@@ -106,7 +114,7 @@ impl From<Movement> for MovementView {
             ("Idempotent-Replayed" = Option<String>, description = "`true` if an earlier request with the same key made this movement"),
         )),
         (status = 404, description = "`product_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`stock_changed` or `below_reserved`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`stock_changed`, `below_reserved` or `quantity_unavailable`", body = Problem, content_type = "application/problem+json"),
         BodyProblems,
         WriteProblems,
         (status = 422, description = "`invalid_request` with every fault, or `idempotency_key_reused`", body = Problem, content_type = "application/problem+json"),
@@ -126,7 +134,11 @@ pub(super) async fn record(
     let movement = request::movement(product_id, request_id, super::requester(requester), &body)?;
     match movement.change {
         Change::Receive(_) => require(&client, Scope::StockReceive)?,
-        Change::Adjust(_) | Change::Count { .. } => require(&client, Scope::StockAdjust)?,
+        Change::Adjust(_)
+        | Change::Count { .. }
+        | Change::Quarantine(_)
+        | Change::Unquarantine(_)
+        | Change::WriteOff(_) => require(&client, Scope::StockAdjust)?,
     }
     let command = InventoryCommand::Move(Box::new(movement));
     match service.batcher.submit(command).await? {

@@ -58,7 +58,9 @@ pub(super) struct ProductView {
     on_hand: i64,
     /// Units reserved for orders and not shipped yet.
     reserved: i64,
-    /// Units that new orders can reserve: `on_hand` − `reserved`.
+    /// Units on hand that cannot be sold until somebody has looked at them.
+    quarantined: i64,
+    /// Units that new orders can reserve: `on_hand` − `reserved` − `quarantined`.
     available: i64,
     /// The stock at every location that has ever held the product.
     locations: Vec<LevelView>,
@@ -76,6 +78,7 @@ pub(super) struct LevelView {
     location_id: String,
     on_hand: i64,
     reserved: i64,
+    quarantined: i64,
     available: i64,
 }
 
@@ -95,6 +98,7 @@ impl From<ProductStock> for ProductView {
             low_stock_at: product.low_stock_at,
             on_hand: levels.values().map(|level| level.on_hand).sum(),
             reserved: levels.values().map(|level| level.reserved).sum(),
+            quarantined: levels.values().map(|level| level.quarantined).sum(),
             available: levels.values().map(|level| level.available()).sum(),
             locations: levels.into_iter().map(LevelView::from).collect(),
             created_at: Timestamp(product.created_at_micros).to_rfc3339(),
@@ -109,6 +113,7 @@ impl From<(LocationId, Level)> for LevelView {
             location_id: location_id.to_string(),
             on_hand: level.on_hand,
             reserved: level.reserved,
+            quarantined: level.quarantined,
             available: level.available(),
         }
     }

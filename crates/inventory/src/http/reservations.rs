@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use contract::{Allocation, Shortage};
-use inventory_core::reservation::Reservation;
+use contract::{Allocation, ReturnedUnits, Shortage};
+use inventory_core::reservation::{Reservation, ReturnedStock};
 use inventory_core::stock::Movement;
 use platform::clock::Timestamp;
 use serde::Serialize;
@@ -26,10 +26,16 @@ pub(super) struct ReservationView {
     /// `reserved`, `rejected`, `released` or `shipped`.
     #[schema(example = "reserved")]
     state: &'static str,
-    /// The units that were reserved. They are held while the state is `reserved`.
+    /// How far the Inventory Service has followed the order: the revision of the order that it
+    /// carried out last.
+    revision: u32,
+    /// What the order has, shipped or not; if it has nothing any more, all that was ever reserved
+    /// for it.
     allocations: Vec<Allocation>,
-    /// The products that were short when the Inventory Service decided the order.
+    /// The products that were short when the order last asked for more than it had.
     shortages: Vec<Shortage>,
+    /// What came back from the customer.
+    returns: Vec<ReturnedView>,
     /// The entries of the ledger that the order caused, the oldest first.
     movements: Vec<MovementView>,
     #[schema(value_type = String, format = "date-time")]
@@ -38,14 +44,52 @@ pub(super) struct ReservationView {
     updated_at: String,
 }
 
+/// What came back of one product to one location.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReturnedStock)]
+struct ReturnedView {
+    #[schema(example = "789")]
+    product_id: String,
+    /// The location that the return named.
+    #[schema(example = "main")]
+    location_id: String,
+    /// Units that can be sold again.
+    restocked: u32,
+    /// Units that were quarantined.
+    quarantined: u32,
+    /// Units that were written off at once. They are not on hand.
+    written_off: u32,
+    /// The location whose stock the units were added to: another one if nobody had created the one
+    /// that the return named.
+    #[schema(example = "main")]
+    booked_at: String,
+}
+
+impl From<&ReturnedStock> for ReturnedView {
+    fn from(found: &ReturnedStock) -> Self {
+        let ReturnedUnits { product_id, location_id, restocked, quarantined, written_off } =
+            &found.units;
+        Self {
+            product_id: product_id.to_string(),
+            location_id: location_id.to_string(),
+            restocked: *restocked,
+            quarantined: *quarantined,
+            written_off: *written_off,
+            booked_at: found.booked_at.to_string(),
+        }
+    }
+}
+
 impl ReservationView {
     fn new(reservation: &Reservation, movements: Vec<Movement>) -> Self {
         let shortfalls = reservation.shortfalls();
         Self {
             order_id: reservation.order_id.to_string(),
             state: reservation.state().as_str(),
+            revision: reservation.revision.get(),
             allocations: reservation.last_allocated().into(),
             shortages: shortfalls.iter().map(|short| short.shortage.clone()).collect(),
+            returns: reservation.returns.iter().map(ReturnedView::from).collect(),
             movements: movements.into_iter().map(MovementView::from).collect(),
             created_at: Timestamp(reservation.created_at_micros).to_rfc3339(),
             updated_at: Timestamp(reservation.updated_at_micros).to_rfc3339(),
@@ -78,9 +122,7 @@ pub(super) async fn get(
 
 /// The movements that a reservation lists. They never change, so they may be read after it.
 async fn movements(service: &Service, reservation: &Reservation) -> Result<Vec<Movement>, Problem> {
-    let holdings = reservation.holdings.iter();
-    let numbers: Vec<i64> =
-        holdings.flat_map(|holding| holding.movements.iter().copied()).collect();
+    let numbers: Vec<i64> = reservation.movements().collect();
     if numbers.is_empty() {
         return Ok(Vec::new());
     }

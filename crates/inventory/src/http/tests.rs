@@ -29,6 +29,7 @@ use crate::store::laws::{START, cancel, fulfill, place};
 use crate::store::sqlite::Sqlite;
 use crate::store::{StockAuditStore, StockStore};
 
+mod changes;
 mod locations;
 mod searches;
 
@@ -170,7 +171,8 @@ async fn a_product_is_made_replaced_and_read_back() {
     let api = Api::new().await;
     let made = api.put("/products/789", json!({"name": "Mug", "low_stock_at": 3})).await;
     let expected = json!({
-        "product_id": "789", "name": "Mug", "low_stock_at": 3, "on_hand": 0, "reserved": 0, "available": 0,
+        "product_id": "789", "name": "Mug", "low_stock_at": 3, "on_hand": 0, "reserved": 0,
+        "quarantined": 0, "available": 0,
         "locations": [], "created_at": NOW, "updated_at": NOW,
     });
     assert_eq!((made.status, &made.body), (StatusCode::CREATED, &expected));
@@ -180,7 +182,7 @@ async fn a_product_is_made_replaced_and_read_back() {
     api.receive("789", 5).await;
     api.service.batcher.submit(place(1, &[("789", 2)])).await.expect("a reservation");
     let read = api.get("/products/789").await;
-    let level = json!([{"location_id": "main", "on_hand": 5, "reserved": 2, "available": 3}]);
+    let level = json!([{"location_id": "main", "on_hand": 5, "reserved": 2, "quarantined": 0, "available": 3}]);
     assert_eq!(
         (read.status, &read.body["available"], &read.body["locations"]),
         (StatusCode::OK, &json!(3), &level)
@@ -193,8 +195,8 @@ async fn a_movement_is_answered_with_its_ledger_entry() {
     let received = api.receive("789", 5).await;
     let expected = json!({
         "product_id": "789", "location_id": "main", "seq": 1, "kind": "receive", "on_hand_delta": 5,
-        "reserved_delta": 0, "on_hand": 5, "reserved": 0, "available": 5, "order_id": null, "reference": null,
-        "reason": null, "actor": null, "created_at": NOW,
+        "reserved_delta": 0, "quarantined_delta": 0, "on_hand": 5, "reserved": 0, "quarantined": 0, "available": 5,
+        "order_id": null, "reference": null, "reason": null, "actor": null, "created_at": NOW,
     });
     assert_eq!((received.status, received.body), (StatusCode::CREATED, expected));
     assert!(!received.headers.contains_key("Idempotent-Replayed"));
@@ -376,9 +378,9 @@ async fn a_reservation_shows_what_is_held_or_what_was_short() {
     assert_eq!((&movements[0]["kind"], &movements[0]["seq"]), (&json!("reserve"), &json!(2)));
     assert_eq!(movements.as_array().map(Vec::len), Some(1));
     let expected = json!({
-        "order_id": "00000000-0000-0000-0000-000000000001", "state": "reserved",
+        "order_id": "00000000-0000-0000-0000-000000000001", "state": "reserved", "revision": 1,
         "allocations": [{"product_id": "789", "location_id": "main", "quantity": 2}], "shortages": [],
-        "movements": null, "created_at": NOW, "updated_at": NOW,
+        "returns": [], "movements": null, "created_at": NOW, "updated_at": NOW,
     });
     assert_eq!(held, expected);
     let short = api.get(&reservation(2)).await.body;

@@ -79,8 +79,14 @@ fn stock(movement: &Movement) -> (Value, Value) {
         Cause::Order(_) => None,
     };
     let after = movement.after.on_hand;
-    (
+    let mut entries = (
         json!({"location_id": place, "on_hand": before}),
         json!({"location_id": place, "on_hand": after, "reason": reason}),
-    )
+    );
+    if movement.deltas.quarantined != 0 {
+        let quarantined = movement.after.quarantined;
+        entries.0["quarantined"] = json!(quarantined - movement.deltas.quarantined);
+        entries.1["quarantined"] = json!(quarantined);
+    }
+    entries
 }

@@ -21,10 +21,13 @@ use platform::failure::Failure;
 use platform::journal::Journal;
 use platform::quarantine::QuarantineTable;
 
+use changing::{Revised, revise};
+
 use super::{MovementFilter, StockAuditStore, StockFeedStore, StockStore};
 
 pub(crate) mod admin_log;
 pub(crate) mod auditing;
+pub(crate) mod changing;
 pub(crate) mod damage;
 pub(crate) mod deciding;
 pub(crate) mod feeding;
@@ -51,6 +54,13 @@ macro_rules! store_laws {
             deciding::the_largest_order_is_reserved_shipped_and_read_back
             deciding::sixteen_deciders_with_crossed_products_neither_oversell_nor_deadlock
             deciding::no_more_locations_are_created_than_the_maximum_however_many_ask_at_once
+            changing::an_order_is_shipped_in_parts_and_taken_back
+            changing::what_came_back_reads_back_with_where_it_is_booked
+            changing::an_order_that_is_placed_shipped_and_returned_in_one_batch_reads_back
+            changing::what_is_wanted_no_more_is_released_from_the_last_location
+            changing::an_order_that_asks_again_gets_everything_or_a_shortage_of_its_own
+            changing::quarantined_units_read_back_wherever_stock_is_shown
+            changing::a_product_is_low_on_stock_if_its_units_are_quarantined
             feeding::every_movement_is_covered_by_one_entry_of_the_journal_in_its_order
             feeding::what_moves_nothing_makes_no_entry
             feeding::the_journal_reads_the_same_from_every_position_in_pages_of_any_size
@@ -64,6 +74,7 @@ macro_rules! store_laws {
             guarding::a_ledger_that_would_fork_is_refused
             guarding::a_reservation_moves_only_from_the_revision_that_the_decision_saw
             guarding::a_decision_that_oversells_is_refused_by_the_database
+            guarding::a_decision_that_sells_quarantined_units_is_refused_by_the_database
             guarding::a_decision_about_what_does_not_exist_is_refused
             guarding::a_panicking_decider_leaves_nothing_behind_and_the_store_working
             reading::products_are_listed_by_id_and_complete_page_by_page
@@ -77,6 +88,7 @@ macro_rules! store_laws {
             reading::quarantine_counts_repeats_and_keeps_neighbours
             reading::a_full_quarantine_keeps_what_it_has
             holding::the_holders_of_a_product_add_up_to_what_is_reserved
+            holding::units_that_are_taken_back_are_held_again
             holding::a_page_of_holders_looks_at_a_bounded_part_of_the_ledger
             holding::holders_are_complete_while_units_move_between_pages
             quarantining::entries_are_listed_by_their_last_repeat_page_by_page
@@ -88,6 +100,7 @@ macro_rules! store_laws {
             auditing::the_audit_reads_every_stock_row_with_its_last_movement
             auditing::the_audit_reads_every_movement_with_those_that_it_names
             auditing::rows_that_are_written_while_they_are_read_raise_no_alarm
+            auditing::orders_that_change_raise_no_alarm
             auditing::a_step_of_the_audit_reads_no_more_than_it_may
             damage::a_damaged_reservation_fails_its_own_order_and_no_other
             damage::a_damaged_location_fails_what_is_there_and_nothing_else
@@ -283,8 +296,7 @@ pub(crate) fn place(n: u128, lines: &[(&str, u32)]) -> InventoryCommand {
 /// Revision 2 of an order, which wants nothing any more.
 pub(crate) fn cancel(n: u128, lines: &[(&str, u32)]) -> InventoryCommand {
     let wanted = wanted(lines).nothing();
-    let shipped = Allocations::default();
-    allocate(n, Intent { revision: Revision::FIRST.next(), wanted, shipped })
+    allocate(n, Intent { revision: Revision::FIRST.next(), ..Intent::placed(wanted) })
 }
 
 /// Revision 2 of an order, whose units are all at `main` and leave the stock.
@@ -297,7 +309,16 @@ pub(crate) fn fulfill(n: u128, lines: &[(&str, u32)]) -> InventoryCommand {
     };
     let shipped = wanted.iter().map(allocation).collect();
     let shipped = Allocations::sorted(shipped).expect("one allocation per product");
-    allocate(n, Intent { revision: Revision::FIRST.next(), wanted, shipped })
+    allocate(n, Intent { revision: Revision::FIRST.next(), shipped, ..Intent::placed(wanted) })
+}
+
+/// Order 4, of which two of three tees were shipped and came back to a location that nobody made: one
+/// is quarantined, one is written off.
+pub(crate) fn a_return() -> Vec<InventoryCommand> {
+    let out = Revised { wants: &[("TEE", 2)], ships: &[("TEE", "main", 2)], returns: &[] };
+    let back = Revised { returns: &[("TEE", "NOWHERE", [0, 1, 1])], ..out };
+    let orders = [place(4, out.wants), revise(4, 2, out), revise(4, 3, back)];
+    [stocked("TEE", 3).to_vec(), orders.to_vec()].concat()
 }
 
 pub(crate) fn answer(decided: &DecidedInventory) -> &StockAllocated {

@@ -3,14 +3,20 @@
 //! `allocations` is
 //! `[[product_no, location_no, promised, released, shipped, [movement_no, …]], …]`, and `shortages`
 //! is `{"revision":1,"short":[["456",1,0,"out_of_stock",[[location_no, movement_no], …]], …]}`. A
-//! short product has its id there, because it may be unknown.
+//! short product has its id there, because it may be unknown. `returns` is
+//! `[[product_no, "SHOP", restocked, quarantined, written_off, location_no, [movement_no, …]], …]`:
+//! the location that the client named has its id, because it may be unknown; the other one is where
+//! the units are booked.
 
 use std::fmt::Display;
 
 use contract::{
-    Digest, MAX_ALLOCATIONS, OrderId, ProductId, Quantity, Revision, Shortage, ShortageReason,
+    Digest, LocationId, MAX_ALLOCATIONS, OrderId, ProductId, Quantity, Returned, ReturnedUnits,
+    Revision, Shortage, ShortageReason,
 };
-use inventory_core::reservation::{Holding, Rejection, Reservation, Seen, Shortfall};
+use inventory_core::reservation::{
+    Holding, Rejection, Reservation, ReturnedStock, Seen, Shortfall,
+};
 use platform::failure::Failure;
 use serde::{Deserialize, Serialize};
 use storage::Misfit;
@@ -24,6 +30,7 @@ pub(super) struct ReservationRow {
     pub(super) digest: Digest,
     pub(super) allocations: String,
     pub(super) shortages: Option<String>,
+    pub(super) returns: Option<String>,
     pub(super) created_at_micros: i64,
     pub(super) updated_at_micros: i64,
 }
@@ -33,6 +40,7 @@ pub(super) struct PackedReservation {
     row: ReservationRow,
     holdings: Vec<PackedHolding>,
     rejection: Option<PackedRejection>,
+    returns: Vec<PackedReturn>,
 }
 
 /// `[product_no, location_no, promised, released, shipped, [movement_no, …]]`
@@ -49,6 +57,10 @@ struct PackedRejection {
 /// `[product_id, requested, available, reason, [[location_no, movement_no], …]]`
 #[derive(Serialize, Deserialize)]
 struct PackedShortfall(ProductId, Quantity, i64, ShortageReason, Vec<(LocationNo, i64)>);
+
+/// `[product_no, location_id, restocked, quarantined, written_off, location_no, [movement_no, …]]`
+#[derive(Serialize, Deserialize)]
+struct PackedReturn(ProductNo, LocationId, u32, u32, u32, LocationNo, Vec<i64>);
 
 /// What a row cannot mean.
 fn misfit(order_id: OrderId, column: &'static str, value: impl Display) -> Misfit {
@@ -71,21 +83,28 @@ impl ReservationRow {
                     .map_err(|error| misfit(self.order_id, "shortages", error))?,
             ),
         };
-        Ok(PackedReservation { row: self, holdings, rejection })
+        let returns = match &self.returns {
+            None => Vec::new(),
+            Some(text) => serde_json::from_str(text)
+                .map_err(|error| misfit(self.order_id, "returns", error))?,
+        };
+        Ok(PackedReservation { row: self, holdings, rejection, returns })
     }
 }
 
 impl PackedReservation {
     /// The products whose ids [`unpack`](Self::unpack) needs.
     pub(super) fn products(&self) -> impl Iterator<Item = ProductNo> + '_ {
-        self.holdings.iter().map(|holding| holding.0)
+        let returned = self.returns.iter().map(|returned| returned.0);
+        self.holdings.iter().map(|holding| holding.0).chain(returned)
     }
 
     /// The locations whose ids [`unpack`](Self::unpack) needs.
     pub(super) fn locations(&self) -> impl Iterator<Item = LocationNo> + '_ {
         let short = self.rejection.iter().flat_map(|rejection| &rejection.short);
         let seen = short.flat_map(|short| short.4.iter().map(|(location, _)| *location));
-        self.holdings.iter().map(|holding| holding.1).chain(seen)
+        let booked = self.returns.iter().map(|returned| returned.5);
+        self.holdings.iter().map(|holding| holding.1).chain(seen).chain(booked)
     }
 
     /// Puts ids in the place of numbers, and checks what the domain demands of a reservation.
@@ -94,7 +113,7 @@ impl PackedReservation {
     ///
     /// [`Misfit`] if the row was edited by hand or is damaged.
     pub(super) fn unpack(self, numbers: &Numbers) -> Result<Reservation, Misfit> {
-        let Self { row, holdings, rejection } = self;
+        let Self { row, holdings, rejection, returns } = self;
         let order_id = row.order_id;
         let revision = u32::try_from(row.revision).ok().and_then(|n| Revision::try_from(n).ok());
         let revision = revision.ok_or_else(|| misfit(order_id, "revision", row.revision))?;
@@ -108,12 +127,15 @@ impl PackedReservation {
             .map(|packed| named_rejection(packed, revision, numbers))
             .transpose()
             .map_err(|why| misfit(order_id, "shortages", why))?;
+        let returns =
+            named_returns(returns, numbers).map_err(|why| misfit(order_id, "returns", why))?;
         Ok(Reservation {
             order_id,
             revision,
             digest: row.digest,
             holdings,
             rejection,
+            returns,
             created_at_micros: row.created_at_micros,
             updated_at_micros: row.updated_at_micros,
         })
@@ -140,9 +162,10 @@ fn named_holding(packed: PackedHolding, numbers: &Numbers) -> Result<Holding, St
 fn check_holdings(holdings: &[Holding]) -> Result<(), &'static str> {
     let key = |holding: &Holding| (holding.product_id.clone(), holding.location_id.clone());
     let is_possible = |holding: &Holding| {
-        (1..=i64::from(Quantity::MAX)).contains(&holding.promised)
+        holding.promised > 0
             && (0..=holding.promised).contains(&holding.released)
-            && (0..=holding.promised - holding.released).contains(&holding.shipped)
+            && (0..=holding.allocated()).contains(&holding.shipped)
+            && holding.allocated() <= i64::from(Quantity::MAX)
     };
     if holdings.len() > MAX_ALLOCATIONS {
         Err("longer than an order may have it")
@@ -189,6 +212,32 @@ fn named_shortfall(packed: PackedShortfall, numbers: &Numbers) -> Result<Shortfa
     })
 }
 
+/// What came back, if it can be that of an order. [`Reservation::returned`] relies on it.
+fn named_returns(
+    packed: Vec<PackedReturn>,
+    numbers: &Numbers,
+) -> Result<Vec<ReturnedStock>, String> {
+    let named = |packed: PackedReturn| {
+        let PackedReturn(product, location_id, restocked, quarantined, written_off, at, movements) =
+            packed;
+        let product_id = numbers.product_id(product);
+        let product_id = product_id.ok_or_else(|| format!("of the unknown product {product}"))?;
+        let booked_at = numbers.location_id(at);
+        let booked_at = booked_at.ok_or_else(|| format!("at the unknown location {at}"))?.clone();
+        let product_id = product_id.clone();
+        let units = ReturnedUnits { product_id, location_id, restocked, quarantined, written_off };
+        Ok(ReturnedStock { units, booked_at, movements })
+    };
+    let returns: Vec<_> = packed.into_iter().map(named).collect::<Result<_, String>>()?;
+    let units: Vec<_> = returns.iter().map(|found| found.units.clone()).collect();
+    Returned::try_from(units).map_err(|bad| bad.to_string())?;
+    if returns.iter().all(|found| found.movements.is_sorted_by(|a, b| a < b)) {
+        Ok(returns)
+    } else {
+        Err("not sorted by movement".to_owned())
+    }
+}
+
 /// The column `allocations` of a reservation.
 ///
 /// # Errors
@@ -213,7 +262,36 @@ pub(super) fn allocations_text(
     Ok(serde_json::to_string(&holdings).expect("arrays of numbers are JSON"))
 }
 
-/// The column `shortages` of a reservation, which is NULL unless the order was rejected.
+/// The column `returns` of a reservation, which is NULL unless something came back.
+///
+/// # Errors
+///
+/// [`Failure::Suspect`] if it is of a product or at a location that the batch does not know.
+pub(super) fn returns_text(
+    reservation: &Reservation,
+    numbers: &Numbers,
+) -> Result<Option<String>, Failure> {
+    if reservation.returns.is_empty() {
+        return Ok(None);
+    }
+    let packed = |found: &ReturnedStock| {
+        let ReturnedUnits { product_id, location_id, restocked, quarantined, written_off } =
+            &found.units;
+        Ok(PackedReturn(
+            numbers.product_no(product_id)?,
+            location_id.clone(),
+            *restocked,
+            *quarantined,
+            *written_off,
+            numbers.location_no(&found.booked_at)?,
+            found.movements.clone(),
+        ))
+    };
+    let returns: Vec<_> = reservation.returns.iter().map(packed).collect::<Result<_, Failure>>()?;
+    Ok(Some(serde_json::to_string(&returns).expect("arrays of numbers and ids are JSON")))
+}
+
+/// The column `shortages` of a reservation, which is NULL unless the order was ever short.
 ///
 /// # Errors
 ///
@@ -253,12 +331,21 @@ mod tests {
     }
 
     fn read(allocations: &str, shortages: Option<&str>) -> Result<Reservation, String> {
+        read_all(allocations, shortages, None)
+    }
+
+    fn read_all(
+        allocations: &str,
+        shortages: Option<&str>,
+        returns: Option<&str>,
+    ) -> Result<Reservation, String> {
         let row = ReservationRow {
             order_id: OrderId(uuid::Uuid::from_u128(1)),
             revision: 2,
             digest: Digest([1; 16]),
             allocations: allocations.to_owned(),
             shortages: shortages.map(str::to_owned),
+            returns: returns.map(str::to_owned),
             created_at_micros: 1,
             updated_at_micros: 2,
         };
@@ -274,8 +361,17 @@ mod tests {
         assert_eq!(allocations_text(&reservation, &numbers()).expect("known"), allocations);
         let again = shortages_text(&reservation, &numbers()).expect("known");
         assert_eq!(again.as_deref(), Some(shortages));
+        let returns = r#"[[7,"DEPOT",1,0,2,1,[13]],[7,"SHOP",0,1,0,2,[14,15]]]"#;
+        let reservation = read_all(allocations, None, Some(returns)).expect("a reservation");
+        let again = returns_text(&reservation, &numbers()).expect("known");
+        assert_eq!(again.as_deref(), Some(returns));
         let plain = read("[]", None).expect("a tombstone");
         assert_eq!(shortages_text(&plain, &numbers()).expect("known"), None);
+        assert_eq!(returns_text(&plain, &numbers()).expect("known"), None);
+        // Reserved, released and reserved again.
+        let often = "[[7,1,2000000,1000000,5,[8,9,12]]]";
+        let reservation = read(often, None).expect("a reservation");
+        assert_eq!(allocations_text(&reservation, &numbers()).expect("known"), often);
     }
 
     #[test]
@@ -305,6 +401,19 @@ mod tests {
         ] {
             let message = read("[]", Some(shortages)).expect_err(shortages);
             assert!(message.contains(why), "{shortages}: {message}");
+        }
+        for (returns, why) in [
+            ("7", "returns is invalid type"),
+            (r#"[[8,"SHOP",1,0,0,1,[1]]]"#, "of the unknown product 8"),
+            (r#"[[7,"SHOP",1,0,0,9,[1]]]"#, "at the unknown location 9"),
+            (r#"[[7,"?",1,0,0,1,[1]]]"#, "returns is"),
+            (r#"[[7,"SHOP",0,0,0,1,[1]]]"#, "1 to 1000000 units"),
+            (r#"[[7,"SHOP",-1,2,0,1,[1]]]"#, "invalid value"),
+            (r#"[[7,"SHOP",1,0,0,1,[1]],[7,"SHOP",1,0,0,1,[2]]]"#, "must be sorted"),
+            (r#"[[7,"SHOP",1,0,0,1,[2,2]]]"#, "not sorted by movement"),
+        ] {
+            let message = read_all("[]", None, Some(returns)).expect_err(returns);
+            assert!(message.contains(why), "{returns}: {message}");
         }
     }
 }

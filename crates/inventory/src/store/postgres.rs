@@ -65,9 +65,12 @@ pub const SCHEMA: Schema = Schema {
         write::REPLACE_PRODUCTS,
         write::INSERT_LEVELS,
         write::MOVE_LEVELS,
+        write::MOVE_QUARANTINE,
         write::INSERT_RESERVATIONS,
+        write::INSERT_RETURNED_RESERVATIONS,
         write::MOVE_RESERVATIONS,
         write::INSERT_MOVEMENTS,
+        write::INSERT_QUARANTINE_MOVEMENTS,
         admin_log::INSERT_POSTGRES,
         quarantine::LOCK_POSTGRES,
         quarantine::KNOWN_POSTGRES,
@@ -90,12 +93,12 @@ const TABLES: &[Table] = &[
         .audited(),
     Table::appended("locations").updated(&["name", "priority"]).audited(),
     Table::appended("stock")
-        .updated(&["on_hand", "reserved", "last_seq", "last_movement"])
+        .updated(&["on_hand", "reserved", "last_seq", "last_movement", "quarantined"])
         .audited(),
     Table::appended("movements").audited(),
     Table::appended("admin_log").audited(),
     Table::appended("reservations")
-        .updated(&["digest", "revision", "allocations", "shortages", "updated_at"])
+        .updated(&["digest", "revision", "allocations", "shortages", "returns", "updated_at"])
         .audited(),
     // A row gets its number later, and never changes again.
     Table::appended("journal").updated(&["no"]).audited(),
@@ -110,6 +113,7 @@ const TABLES: &[Table] = &[
     Table::appended("deployment_channels").deleted(),
     Table::for_people("allocations"),
     Table::for_people("shortages"),
+    Table::for_people("returns"),
     Table::for_people("ledger"),
 ];
 

@@ -10,12 +10,12 @@ use contract::{
     ShortageReason,
 };
 use orders_core::decide::{
-    LoadedOrders, OrderCommand, OrderOutcome, OrdersDecision, Placement, RequestContext, decide,
+    LoadedOrders, OrderCommand, OrderOutcome, OrderRequest, OrdersDecision, Placement,
+    RequestContext, decide,
 };
 use orders_core::money::Currency;
-use orders_core::order::{OrderLine, Terms};
-use orders_core::registers::Registers;
-use orders_core::status::{Request, Status};
+use orders_core::order::{OrderLine, PaymentTerms, Terms};
+use orders_core::status::Status;
 use platform::admin::Requester;
 use platform::clock::{Clock, ManualClock, Timestamp};
 use platform::failure::Failure;
@@ -161,6 +161,7 @@ pub(crate) fn placement(n: u128, key: Option<&str>) -> Placement {
         currency: Currency::BRL,
         total_minor: 6997,
         lines: vec![line("789", 2, 1999), line("456", 1, 2999)],
+        payment: None,
     };
     let digest = Intent::placed(terms.ordered()).digest();
     let key = key.map(str::to_owned);
@@ -178,12 +179,25 @@ pub(crate) fn place(n: u128) -> OrderCommand {
     OrderCommand::Place(Box::new(placement(n, None)))
 }
 
+/// An order that waits for its payment this long, in seconds.
+pub(crate) fn place_to_pay(n: u128, within_s: u32) -> OrderCommand {
+    let mut placement = placement(n, None);
+    placement.terms.payment = Some(PaymentTerms { within_s });
+    OrderCommand::Place(Box::new(placement))
+}
+
+/// What a client asks of an order.
+pub(crate) fn ask(n: u128, request: OrderRequest) -> OrderCommand {
+    let (request, context) = (Box::new(request), RequestContext::default());
+    OrderCommand::Request { order_id: id(n), request, context }
+}
+
 pub(crate) fn cancel(n: u128) -> OrderCommand {
-    OrderCommand::Cancel { order_id: id(n), reason: None, context: RequestContext::default() }
+    ask(n, OrderRequest::Cancel { reason: None })
 }
 
 pub(crate) fn fulfill(n: u128) -> OrderCommand {
-    OrderCommand::Fulfill { order_id: id(n), context: RequestContext::default() }
+    ask(n, OrderRequest::Fulfill)
 }
 
 /// Inventory's answer to the placement, with all units.
@@ -204,15 +218,17 @@ pub(crate) fn rejected(n: u128) -> OrderCommand {
 
 /// Inventory's answer to the cancellation.
 pub(crate) fn released(n: u128) -> OrderCommand {
-    let intent = Registers::placed(ordered(n)).next_intent(Request::Cancel);
+    let placed = Intent::placed(ordered(n));
+    let (revision, wanted) = (placed.revision.next(), placed.wanted.nothing());
+    let intent = Intent { revision, wanted, ..placed };
     settle(n, &intent, Allocations::default(), Vec::new())
 }
 
 /// Inventory's answer to the fulfillment.
 pub(crate) fn shipped(n: u128) -> OrderCommand {
-    let facts = Facts { revision: Revision::FIRST, allocated: all_units(), shortages: Vec::new() };
-    let confirmed = Registers { facts: Some(facts), ..Registers::placed(ordered(n)) };
-    settle(n, &confirmed.next_intent(Request::Fulfill), all_units(), Vec::new())
+    let placed = Intent::placed(ordered(n));
+    let intent = Intent { revision: placed.revision.next(), shipped: all_units(), ..placed };
+    settle(n, &intent, all_units(), Vec::new())
 }
 
 pub(crate) fn ordered(n: u128) -> contract::Wanted {
@@ -238,7 +254,7 @@ fn settle(
     OrderCommand::Settle(Box::new(StockAllocated {
         schema: 1,
         order_id: id(n),
-        facts: Facts { revision: intent.revision, allocated, shortages },
+        facts: Facts { allocated, shortages, ..Facts::nothing(intent.revision) },
         digest: intent.digest(),
         attempt: 1,
         decided_at_micros: 5,

@@ -165,6 +165,7 @@ async fn who_waits_for_a_cancellation_is_not_told_of_the_confirmation_before_it(
             status: Status::Confirmed,
             last_seq: 2,
             shortages: Vec::new(),
+            balance: None,
         });
         world.run(vec![released(1)]).await;
     });

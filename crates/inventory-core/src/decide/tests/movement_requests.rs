@@ -133,7 +133,7 @@ fn whoever_moves_stock_by_hand_is_in_the_admin_log() {
         change(Change::WriteOff(quantity(1)), "refused"),
     ]);
     let kinds = acts.iter().map(|act| match act {
-        crate::admin::AdminEvent::Stock(movement) => movement.kind.as_str(),
+        AdminEvent::Stock(movement) => movement.kind.as_str(),
         other => panic!("{other:?}"),
     });
     assert_eq!(kinds.collect::<Vec<_>>(), ["quarantine", "unquarantine", "write_off"]);

@@ -111,7 +111,7 @@ impl Stock {
         for movement in changes.movements {
             assert_eq!(movement.number(), self.all.next_movement, "numbers rise");
             self.all.next_movement += 1;
-            if let crate::stock::Cause::Request(cause) = &movement.cause {
+            if let Cause::Request(cause) = &movement.cause {
                 let found = self.all.movements.insert(cause.request_id, movement.clone());
                 assert_eq!(found, None, "one movement per request");
             }

@@ -394,14 +394,16 @@ fn registers(stock: &Stock) -> (Vec<i64>, Allocations, Returned) {
     (granted.to_vec(), reservation.shipped(), reservation.returned())
 }
 
-/// What is on hand and quarantined at each location, and reserved of each product.
-fn units(stock: &Stock) -> Vec<(Vec<(LocationId, i64, i64)>, i64)> {
-    let of = |product: &&str| {
+/// What each location has of a product, on hand and quarantined, and what is reserved over all.
+type Units = (Vec<(LocationId, [i64; 2])>, i64);
+
+fn units(stock: &Stock) -> [Units; 2] {
+    PRODUCTS.map(|product| {
         let levels = stock.levels(&product_id(product));
-        let held = levels.iter().map(|(at, level)| (at.clone(), level.on_hand, level.quarantined));
+        let held =
+            levels.iter().map(|(at, level)| (at.clone(), [level.on_hand, level.quarantined]));
         (held.collect(), levels.values().map(|level| level.reserved).sum())
-    };
-    PRODUCTS.iter().map(of).collect()
+    })
 }
 
 proptest! {

@@ -98,6 +98,10 @@ pub(super) struct RowError {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reserved: Option<i64>,
+    /// Of `below_reserved`: the units that are quarantined, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    quarantined: Option<i64>,
 }
 
 /// The last line of an import that read the whole file.
@@ -208,7 +212,7 @@ impl RefusedRow {
 impl RowError {
     fn of_fault(fault: RowFault) -> Self {
         let RowFault { column, code, detail } = fault;
-        Self { column, code, detail, reserved: None }
+        Self { column, code, detail, reserved: None, quarantined: None }
     }
 
     fn of_refusal(refusal: &Refusal) -> Self {
@@ -229,18 +233,29 @@ impl RowError {
             Refusal::UnknownLocation => {
                 ("location_id", codes::UNKNOWN_LOCATION, "must be the id of an existing location")
             }
-            Refusal::BelowReserved { reserved } => {
-                let detail =
-                    format!("must be at least {reserved}, the units that are reserved for orders");
+            Refusal::BelowReserved { reserved, quarantined } => {
+                let quarantined = Some(*quarantined).filter(|units| *units > 0);
+                let detail = match quarantined {
+                    None => format!(
+                        "must be at least {reserved}, the units that are reserved for orders"
+                    ),
+                    Some(units) => format!(
+                        "must be at least {}: {reserved} units are reserved for orders, and {units} are quarantined",
+                        reserved + units
+                    ),
+                };
                 let fault = RowFault::of("quantity", codes::ROW_BELOW_RESERVED, &detail);
-                return Self { reserved: Some(*reserved), ..Self::of_fault(fault) };
+                return Self { reserved: Some(*reserved), quarantined, ..Self::of_fault(fault) };
             }
             Refusal::OutOfRange => {
                 ("quantity", FaultCode::OUT_OF_RANGE, "must not be above the maximum of a location")
             }
             Refusal::PreconditionFailed
             | Refusal::TooManyLocations
-            | Refusal::StockChanged { .. } => unreachable!("a row is not refused as {refusal:?}"),
+            | Refusal::StockChanged { .. }
+            | Refusal::QuantityUnavailable { .. } => {
+                unreachable!("a row is not refused as {refusal:?}")
+            }
         };
         Self::of_fault(RowFault::of(column, code, detail))
     }

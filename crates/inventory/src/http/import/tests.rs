@@ -214,8 +214,19 @@ async fn a_count_below_what_is_reserved_is_refused_with_how_many() {
         (&error["column"], &error["code"], &error["reserved"]),
         (&json!("quantity"), &json!("below_reserved"), &json!(3))
     );
+    assert_eq!(error["quarantined"], Value::Null);
     let mug = api.get("/products/MUG").await.body;
     assert_eq!((&mug["name"], &mug["on_hand"]), (&json!("MUG"), &json!(5)));
+
+    let quarantined = json!({"kind": "quarantine", "quantity": 1, "reason": "scratched"});
+    api.post("/products/MUG/movements", None, quarantined).await;
+    let file = "product_id,name,quantity\nMUG,Cup,3\n";
+    let (_, lines) = post(&api, "?reason=x", Some("L"), file).await;
+    let error = &lines[0]["errors"][0];
+    assert_eq!((&error["reserved"], &error["quarantined"]), (&json!(3), &json!(1)));
+    let detail =
+        "quantity must be at least 4: 3 units are reserved for orders, and 1 are quarantined";
+    assert_eq!(error["detail"], detail);
 }
 
 #[tokio::test]

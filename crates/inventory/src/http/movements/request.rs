@@ -25,6 +25,9 @@ const MAX_COUNT: i64 = 1_000_000_000;
     ("receive" = "#/components/schemas/NewReceipt"),
     ("adjust" = "#/components/schemas/NewAdjustment"),
     ("count" = "#/components/schemas/NewCount"),
+    ("quarantine" = "#/components/schemas/NewQuarantineMovement"),
+    ("unquarantine" = "#/components/schemas/NewQuarantineMovement"),
+    ("write_off" = "#/components/schemas/NewQuarantineMovement"),
 )))]
 #[expect(
     dead_code,
@@ -34,6 +37,7 @@ pub(in crate::http) enum NewMovement {
     Receipt(NewReceipt),
     Adjustment(NewAdjustment),
     Count(NewCount),
+    Quarantine(NewQuarantineMovement),
 }
 
 /// Units that came in.
@@ -103,6 +107,28 @@ pub(in crate::http) struct NewCount {
     expected_on_hand: Option<i64>,
 }
 
+/// Units that go into quarantine, come out of it, or leave the stock from there.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the body to readers of the API")]
+pub(in crate::http) struct NewQuarantineMovement {
+    #[schema(inline)]
+    kind: QuarantineKind,
+    /// The units: at most those that are available to quarantine them, and else at most those that
+    /// are quarantined.
+    #[schema(example = 2, minimum = 1, maximum = 1_000_000)]
+    quantity: i64,
+    /// `main` if absent.
+    #[schema(example = "main", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    location_id: Option<String>,
+    /// Why the stock moves.
+    #[schema(example = "scratched", min_length = 1, max_length = 200)]
+    reason: String,
+    /// What the movement belongs to.
+    #[schema(max_length = 200)]
+    reference: Option<String>,
+}
+
 /// Makes a type for the one kind of a movement, which is all that tells its shape from others.
 macro_rules! kinds {
     ($($name:ident $kind:ident),+) => {$(
@@ -115,13 +141,33 @@ macro_rules! kinds {
 }
 kinds!(ReceiptKind Receive, AdjustmentKind Adjust, CountKind Count);
 
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum QuarantineKind {
+    Quarantine,
+    Unquarantine,
+    WriteOff,
+}
+
 /// The kinds of movement that a request can record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Receive,
     Adjust,
     Count,
+    Quarantine,
+    Unquarantine,
+    WriteOff,
 }
+
+const KINDS: [(&str, Kind); 6] = [
+    ("receive", Kind::Receive),
+    ("adjust", Kind::Adjust),
+    ("count", Kind::Count),
+    ("quarantine", Kind::Quarantine),
+    ("unquarantine", Kind::Unquarantine),
+    ("write_off", Kind::WriteOff),
+];
 
 /// Reads a movement, or returns every fault.
 pub(super) fn movement(
@@ -131,13 +177,12 @@ pub(super) fn movement(
     object: &Object,
 ) -> Result<MovementRequest, Problem> {
     let mut body = Reader::new(object);
-    let kinds = [("receive", Kind::Receive), ("adjust", Kind::Adjust), ("count", Kind::Count)];
-    let kind = body.required("kind", body::one_of(&kinds));
+    let kind = body.required("kind", body::one_of(&KINDS));
     let quantity = body.required("quantity", quantity(kind));
     let location_id = body.optional("location_id", super::super::id::<LocationId>);
     let reason = match kind {
-        Some(Kind::Adjust | Kind::Count) => body.required("reason", body::text_not_blank(MAX_TEXT)),
         Some(Kind::Receive) | None => body.optional("reason", body::text(MAX_TEXT)),
+        Some(_) => body.required("reason", body::text_not_blank(MAX_TEXT)),
     };
     let reference = body.optional("reference", body::text(MAX_TEXT));
     let expected = body.optional("expected_on_hand", expected_on_hand(kind));
@@ -169,7 +214,9 @@ pub(super) fn request_id(product_id: &ProductId, key: Option<String>, ids: &dyn 
 fn quantity(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
     move |node| {
         let range = match kind {
-            Some(Kind::Receive) => 1..=i64::from(Quantity::MAX),
+            Some(Kind::Receive | Kind::Quarantine | Kind::Unquarantine | Kind::WriteOff) => {
+                1..=i64::from(Quantity::MAX)
+            }
             Some(Kind::Adjust) => -MAX_ADJUSTMENT..=MAX_ADJUSTMENT,
             Some(Kind::Count) => 0..=MAX_COUNT,
             // The range of an unknown kind is unknown, so any whole number passes.
@@ -186,19 +233,21 @@ fn quantity(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
 
 fn expected_on_hand(kind: Option<Kind>) -> impl Fn(&Node) -> Parsed<i64> {
     move |node| match kind {
-        Some(Kind::Receive | Kind::Adjust) => {
-            Err((FaultCode::UNKNOWN_FIELD, "is allowed only for a count".to_owned()))
-        }
         Some(Kind::Count) | None => body::integer(0..=MAX_COUNT)(node),
+        Some(_) => Err((FaultCode::UNKNOWN_FIELD, "is allowed only for a count".to_owned())),
     }
 }
 
 fn change(kind: Kind, quantity: i64, expected: Option<i64>) -> Change {
+    let units = || {
+        let units = u32::try_from(quantity).ok().and_then(|units| Quantity::new(units).ok());
+        units.expect("the range of a quantity was checked")
+    };
     match kind {
-        Kind::Receive => {
-            let units = u32::try_from(quantity).ok().and_then(|units| Quantity::new(units).ok());
-            Change::Receive(units.expect("what may be received is the range of a quantity"))
-        }
+        Kind::Receive => Change::Receive(units()),
+        Kind::Quarantine => Change::Quarantine(units()),
+        Kind::Unquarantine => Change::Unquarantine(units()),
+        Kind::WriteOff => Change::WriteOff(units()),
         Kind::Adjust => Change::Adjust(quantity),
         Kind::Count => Change::Count { on_hand: quantity, expected },
     }
@@ -213,7 +262,10 @@ fn digest(
     texts: [Option<&str>; 2],
 ) -> Digest {
     let (quantity, expected) = match change {
-        Change::Receive(quantity) => (quantity.units(), None),
+        Change::Receive(quantity)
+        | Change::Quarantine(quantity)
+        | Change::Unquarantine(quantity)
+        | Change::WriteOff(quantity) => (quantity.units(), None),
         Change::Adjust(units) => (units, None),
         Change::Count { on_hand, expected } => (on_hand, expected),
     };
@@ -275,6 +327,9 @@ mod tests {
             ("adjust", "-1000001"),
             ("count", "-1"),
             ("count", "1000000001"),
+            ("quarantine", "0"),
+            ("unquarantine", "1000001"),
+            ("write_off", "-1"),
         ] {
             let listed =
                 faults(&format!(r#"{{"kind":"{kind}","quantity":{quantity},"reason":"x"}}"#));
@@ -283,8 +338,8 @@ mod tests {
     }
 
     #[test]
-    fn an_adjustment_and_a_count_need_a_reason() {
-        for kind in ["adjust", "count"] {
+    fn every_kind_but_a_receipt_needs_a_reason() {
+        for kind in ["adjust", "count", "quarantine", "unquarantine", "write_off"] {
             let listed = faults(&format!(r#"{{"kind":"{kind}","quantity":1}}"#));
             assert_eq!(listed, [r#"Pointer("/reason") required"#]);
         }
@@ -293,8 +348,12 @@ mod tests {
 
     #[test]
     fn only_a_count_expects_something() {
-        let listed = faults(r#"{"kind":"receive","quantity":1,"expected_on_hand":1}"#);
-        assert_eq!(listed, [r#"Pointer("/expected_on_hand") unknown_field"#]);
+        for kind in ["receive", "adjust", "quarantine", "unquarantine", "write_off"] {
+            let listed = faults(&format!(
+                r#"{{"kind":"{kind}","quantity":1,"reason":"x","expected_on_hand":1}}"#
+            ));
+            assert_eq!(listed, [r#"Pointer("/expected_on_hand") unknown_field"#]);
+        }
         assert!(
             read(r#"{"kind":"receive","quantity":1,"expected_on_hand":null}"#).is_ok(),
             "null is absent"
@@ -320,6 +379,9 @@ mod tests {
             r#"{"kind":"count","quantity":1,"reason":"x"}"#,
             r#"{"kind":"count","quantity":2,"reason":"x"}"#,
             r#"{"kind":"adjust","quantity":1,"reason":"x"}"#,
+            r#"{"kind":"quarantine","quantity":1,"reason":"x"}"#,
+            r#"{"kind":"unquarantine","quantity":1,"reason":"x"}"#,
+            r#"{"kind":"write_off","quantity":1,"reason":"x"}"#,
             r#"{"kind":"count","quantity":1,"reason":"y"}"#,
             r#"{"kind":"count","quantity":1,"reason":"x","reference":"x"}"#,
             r#"{"kind":"count","quantity":1,"reason":"x","location_id":"SHOP"}"#,

@@ -217,8 +217,8 @@ pub(crate) async fn the_largest_order_is_reserved_shipped_and_read_back(fresh: F
     assert_eq!(allocated.len(), contract::MAX_ALLOCATIONS);
     let shipped = Intent {
         revision: Revision::FIRST.next(),
-        wanted: wanted(&lines),
         shipped: allocated.clone(),
+        ..Intent::placed(wanted(&lines))
     };
     let decided = fresh.run(vec![allocate(1, shipped)]).await;
     assert_eq!(answer(&decided[0]).facts.allocated, allocated);

@@ -125,6 +125,26 @@ pub(crate) async fn a_decision_that_oversells_is_refused_by_the_database(fresh: 
     assert_eq!(fresh.levels("MUG").await, [("main".to_owned(), 1, 0)]);
 }
 
+pub(crate) async fn a_decision_that_sells_quarantined_units_is_refused_by_the_database(
+    fresh: Fresh,
+) {
+    /// Decides as if nothing were quarantined, and writes it as differences.
+    fn blind(
+        now: i64,
+        batch: &[InventoryCommand],
+        mut loaded: LoadedInventory,
+    ) -> InventoryDecision {
+        levels(&mut loaded).for_each(|level| level.quarantined = 0);
+        decide(now, batch, loaded)
+    }
+    fresh.run(stocked("MUG", 3).to_vec()).await;
+    fresh.run(vec![moved("MUG", "main", Change::Quarantine(quantity(2)), "two")]).await;
+    fresh.refuses(vec![place(1, &[("MUG", 2)])], blind).await;
+    fresh.refuses(vec![moved("MUG", "main", Change::Adjust(-2), "lost")], blind).await;
+    fresh.run(vec![place(1, &[("MUG", 1)])]).await;
+    assert_eq!(fresh.levels("MUG").await, [("main".to_owned(), 3, 1)]);
+}
+
 pub(crate) async fn a_decision_about_what_does_not_exist_is_refused(fresh: Fresh) {
     /// Decides as if another product and another location existed as well.
     fn inventive(

@@ -1,5 +1,6 @@
 //! Who holds units of a product.
 
+use super::changing::{Revised, revise};
 use super::*;
 use crate::store::{Holder, HolderFilter, HolderPage, HolderPosition};
 
@@ -82,6 +83,31 @@ pub(crate) async fn the_holders_of_a_product_add_up_to_what_is_reserved(fresh: F
     fresh.run(vec![fulfill(30, &[("TEE", 1)])]).await;
     let left = orders(&fresh.holders("TEE", None, 9).await);
     assert_eq!((left[0], left.contains(&30)), (31, false));
+}
+
+/// Those that are out are held no more, and those whose shipment was cancelled are held again. What
+/// came back from the customer is nobody's.
+pub(crate) async fn units_that_are_taken_back_are_held_again(fresh: Fresh) {
+    fresh.run(stocked("MUG", 9).to_vec()).await;
+    let wants = &[("MUG", 4)][..];
+    let held = async || -> Vec<_> {
+        let holders = fresh.holders("MUG", None, 9).await;
+        let total: i64 = holders.iter().map(|holder| holder.quantity).sum();
+        assert_eq!(total, fresh.reserved("MUG", None).await);
+        holders.iter().map(|it| (it.order_id.0.as_u128(), it.quantity)).collect()
+    };
+    let out = Revised { wants, ships: &[("MUG", "main", 4)], returns: &[] };
+    let part = Revised { ships: &[("MUG", "main", 3)], ..out };
+    let back = Revised { returns: &[("MUG", "main", [1, 1, 0])], ..part };
+    fresh.run(vec![place(1, wants), place(2, &[("MUG", 1)]), revise(1, 2, out)]).await;
+    assert_eq!(held().await, [(2, 1)]);
+    fresh.run(vec![revise(1, 3, part)]).await;
+    assert_eq!(held().await, [(1, 1), (2, 1)]);
+    fresh.run(vec![revise(1, 4, back)]).await;
+    assert_eq!(held().await, [(1, 1), (2, 1)]);
+    let less = Revised { wants: &[("MUG", 3)], ..back };
+    fresh.run(vec![revise(1, 5, less)]).await;
+    assert_eq!(held().await, [(2, 1)]);
 }
 
 pub(crate) async fn a_page_of_holders_looks_at_a_bounded_part_of_the_ledger(fresh: Fresh) {

@@ -62,7 +62,7 @@ pub(crate) async fn a_batch_of_rows_is_counted_once_and_a_refused_row_changes_no
         row(5, "TEE", Some("Tee"), 9),
     ];
     let first = fresh.run(batch.clone()).await;
-    let below = format!("{:?}", [Refusal::BelowReserved { reserved: 2 }]);
+    let below = format!("{:?}", [Refusal::BelowReserved { reserved: 2, quarantined: 0 }]);
     let expected = ["5 Mug", &below, "[ProductNotFound]", "9 Tee"];
     assert_eq!(first.iter().map(told).collect::<Vec<_>>(), expected);
 

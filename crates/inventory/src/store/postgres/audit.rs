@@ -48,7 +48,7 @@ pub(super) const MOVEMENTS: &str = concat!(
 );
 const STOCK_AFTER: &str = concat!(
     "SELECT stock.product_no, stock.location_no, products.product_id, locations.location_id, stock.on_hand,
-            stock.reserved, stock.last_seq, stock.last_movement, ",
+            stock.reserved, stock.quarantined, stock.last_seq, stock.last_movement, ",
     named_columns!("last_one", "stock"),
     " FROM (SELECT * FROM stock WHERE (product_no, location_no) > ($1::integer, $2::integer)
             ORDER BY product_no, location_no LIMIT $3) AS stock

@@ -40,7 +40,7 @@ pub(super) const LOCK_RESERVATIONS: &str = concat!(
 
 /// By product id, because the numbers of the locked products are not known when this is sent.
 pub(super) const LEVELS: &str =
-    "SELECT stock.product_no, location_id, on_hand, reserved, last_seq, last_movement
+    "SELECT stock.product_no, location_id, on_hand, reserved, quarantined, last_seq, last_movement
      FROM products JOIN stock ON stock.product_no = products.product_no
                    LEFT JOIN locations ON locations.location_no = stock.location_no
      WHERE product_id = ANY($1::text[])";

@@ -18,7 +18,7 @@ use super::load::{LOCATIONS, levels_of, unpack, uuids};
 use super::rows::{self, movement_columns, movement_names, product_columns, reservation_columns};
 
 const LEVELS_OF: &str =
-    "SELECT stock.product_no, location_id, on_hand, reserved, last_seq, last_movement
+    "SELECT stock.product_no, location_id, on_hand, reserved, quarantined, last_seq, last_movement
      FROM stock LEFT JOIN locations ON locations.location_no = stock.location_no
      WHERE stock.product_no = ANY($1::integer[])";
 
@@ -110,7 +110,7 @@ pub(super) fn product_page(after: bool, sought: bool, ids: bool, low_stock: bool
     if low_stock {
         sql.push_str(
             " AND low_stock_at IS NOT NULL
-              AND (SELECT coalesce(sum(on_hand - reserved), 0) FROM stock
+              AND (SELECT coalesce(sum(on_hand - reserved - quarantined), 0) FROM stock
                    WHERE stock.product_no = products.product_no) <= low_stock_at",
         );
     }

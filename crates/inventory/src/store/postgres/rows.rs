@@ -103,11 +103,12 @@ pub(super) fn location(row: &Row) -> Result<(LocationNo, Location), Failure> {
     Ok((LocationNo(number), location))
 }
 
-/// Reads `on_hand, reserved, last_seq, last_movement` of a stock row.
+/// Reads `on_hand, reserved, quarantined, last_seq, last_movement` of a stock row.
 pub(super) fn level(row: &Row) -> Result<Level, Failure> {
     Ok(Level {
         on_hand: column(row, "on_hand")?,
         reserved: column(row, "reserved")?,
+        quarantined: column(row, "quarantined")?,
         last_seq: column(row, "last_seq")?,
         last_movement: column(row, "last_movement")?,
     })
@@ -118,7 +119,8 @@ macro_rules! movement_columns {
         "movements.movement_no, products.product_id, locations.location_id, movements.seq, movements.previous, \
          movements.previous_of_product, movements.kind::text AS kind, movements.on_hand_delta, \
          movements.reserved_delta, movements.on_hand, movements.reserved, movements.created_at, movements.order_id, \
-         movements.request_id, movements.request_digest, movements.reason, movements.reference, movements.actor"
+         movements.request_id, movements.request_digest, movements.reason, movements.reference, movements.actor, \
+         movements.quarantined_delta, movements.quarantined"
     };
 }
 pub(super) use movement_columns;
@@ -149,16 +151,23 @@ pub(super) fn movement(row: &Row) -> Result<Movement, Failure> {
         deltas: Deltas {
             on_hand: column(row, "on_hand_delta")?,
             reserved: column(row, "reserved_delta")?,
+            quarantined: or_zero(row, "quarantined_delta")?,
         },
         after: Level {
             on_hand: column(row, "on_hand")?,
             reserved: column(row, "reserved")?,
+            quarantined: or_zero(row, "quarantined")?,
             last_seq: column(row, "seq")?,
             last_movement: number,
         },
         cause: cause(row)?.ok_or_else(|| misfit("movements", number, "cause", "missing"))?,
         created_at_micros: column(row, "created_at")?,
     })
+}
+
+/// Reads a number that is NULL for 0.
+fn or_zero(row: &Row, name: &str) -> Result<i64, Failure> {
+    Ok(column::<Option<i64>>(row, name)?.unwrap_or(0))
 }
 
 fn cause(row: &Row) -> Result<Option<Cause>, Failure> {
@@ -208,7 +217,11 @@ macro_rules! named_columns {
             $alias,
             ".reserved AS ",
             $alias,
-            "_reserved"
+            "_reserved, ",
+            $alias,
+            ".quarantined AS ",
+            $alias,
+            "_quarantined"
         )
     };
 }
@@ -224,6 +237,7 @@ pub(super) fn named(row: &Row, alias: &str) -> Result<Option<NamedMovement>, Fai
         level: Level {
             on_hand: column(row, &name("on_hand"))?,
             reserved: column(row, &name("reserved"))?,
+            quarantined: or_zero(row, &name("quarantined"))?,
             last_seq: column(row, &name("seq"))?,
             last_movement,
         },
@@ -232,8 +246,8 @@ pub(super) fn named(row: &Row, alias: &str) -> Result<Option<NamedMovement>, Fai
 
 macro_rules! reservation_columns {
     () => {
-        "order_id, revision, digest, allocations::text AS allocations, shortages::text AS shortages, created_at, \
-         updated_at"
+        "order_id, revision, digest, allocations::text AS allocations, shortages::text AS shortages, \
+         returns::text AS returns, created_at, updated_at"
     };
 }
 pub(super) use reservation_columns;
@@ -247,6 +261,7 @@ pub(super) fn reservation(row: &Row) -> Result<ReservationRow, Failure> {
         digest: Digest(digest.into_bytes()),
         allocations: column(row, "allocations")?,
         shortages: column(row, "shortages")?,
+        returns: column(row, "returns")?,
         created_at_micros: column(row, "created_at")?,
         updated_at_micros: column(row, "updated_at")?,
     })

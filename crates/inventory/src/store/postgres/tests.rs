@@ -7,21 +7,21 @@ use testbed::{as_role, fresh_database, must_be_ready_for_publication, postgres};
 
 use super::*;
 use crate::store::laws::{
-    Fresh, START, allocate, cancel, place, put_location, received, stocked, store_laws, wanted,
-    with_ids,
+    Fresh, START, a_return, allocate, cancel, place, put_location, received, stocked, store_laws,
+    wanted, with_ids,
 };
 
 mod interleavings;
 
 /// Lets a session write what the constraints and types of the schema forbid.
 const UNGUARD: &str = "SET session_replication_role = replica;
-    DROP VIEW IF EXISTS allocations, shortages, ledger;
+    DROP VIEW IF EXISTS allocations, shortages, returns, ledger;
     DO $$ DECLARE guard record; BEGIN
         FOR guard IN SELECT conrelid::regclass AS its, conname FROM pg_constraint
                      WHERE contype = 'c' AND connamespace = 'public'::regnamespace
         LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', guard.its, guard.conname); END LOOP;
     END $$;
-    ALTER TABLE reservations ALTER allocations TYPE text, ALTER shortages TYPE text;
+    ALTER TABLE reservations ALTER allocations TYPE text, ALTER shortages TYPE text, ALTER returns TYPE text;
     ALTER TABLE movements ALTER kind TYPE text";
 
 async fn fresh() -> Fresh {
@@ -128,11 +128,22 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_what_was_written() {
              SELECT {columns}, NULL, request_digest FROM movements WHERE movement_no = {FIRST} + 1"
         )
     };
+    // A return after the last movement, with the change and the number of quarantined units.
+    let quarantined = |units: &str| {
+        format!(
+            "INSERT INTO movements (movement_no, product_no, location_no, seq, previous, previous_of_product, kind,
+             on_hand_delta, reserved_delta, on_hand, reserved, created_at, order_id, quarantined_delta, quarantined)
+             SELECT {FIRST} + 9, 1, 1, 6, {FIRST} + 3, {FIRST} + 3, 'return', 1, 0, 5, 2, 0, order_id, {units}
+             FROM movements WHERE movement_no = {FIRST} + 1"
+        )
+    };
     let forbidden = [
         "UPDATE stock SET reserved = on_hand + 1".to_owned(),
         "UPDATE stock SET reserved = -1".to_owned(),
         "UPDATE stock SET on_hand = 1".to_owned(),
         "UPDATE stock SET on_hand = 1000000000001".to_owned(),
+        "UPDATE stock SET quarantined = 4".to_owned(),
+        "UPDATE stock SET quarantined = -1".to_owned(),
         "DELETE FROM stock".to_owned(),
         "UPDATE journal SET entries = repeat('x', 12)::bytea, no = id".to_owned(),
         "UPDATE journal SET no = NULL".to_owned(),
@@ -157,6 +168,12 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_what_was_written() {
         copy("#8, 1, 1, 5, #3, #3, 'count', 0, 0, 5, 2, 0, order_id"),
         copy("#8, 1, 1, 5, #3, #3, 'ship', 0, 0, 1, 2, 0, order_id"),
         copy("#8, 1, 1, 5, #3, #3, 'lost', 0, 0, 5, 2, 0, order_id"),
+        copy("#8, 1, 1, 5, #3, #3, 'return', 0, 0, 5, 2, 0, NULL"),
+        copy("#8, 1, 1, 5, #3, #3, 'write_off', 0, 0, 5, 2, 0, order_id"),
+        quarantined("0, 1"),
+        quarantined("1, 0"),
+        quarantined("1, 4"),
+        quarantined("1, -1"),
         "UPDATE reservations SET revision = 1 WHERE revision = 2".to_owned(),
         "UPDATE reservations SET revision = 0".to_owned(),
         "UPDATE reservations SET allocations = 'none'".to_owned(),
@@ -168,6 +185,8 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_what_was_written() {
         assert!(operator.execute(&sql, &[]).await.is_err(), "{sql}");
     }
     let allowed = copy("#8, 1, 1, 5, #3, #3, 'ship', 0, 0, 5, 2, 0, order_id");
+    assert_eq!(operator.execute(&allowed, &[]).await.expect("nothing wrong with it"), 1);
+    let allowed = quarantined("1, 3");
     assert_eq!(operator.execute(&allowed, &[]).await.expect("nothing wrong with it"), 1);
 }
 
@@ -183,7 +202,8 @@ async fn stock_moves_and_is_numbered_under_a_publication_of_all_tables() {
 
 #[tokio::test]
 async fn views_show_ids_and_words() {
-    let (_store, url) = shop().await;
+    let (store, url) = shop().await;
+    store.run(a_return().into(), decide).await.expect("done");
     let operator = postgres(&url).await;
     operator.batch_execute("SET TimeZone = 'UTC'").await.expect("a setting");
     let text = async |sql: &str| -> String {
@@ -201,13 +221,20 @@ async fn views_show_ids_and_words() {
     assert_eq!(text(shortage).await, "00000000-0000-0000-0000-000000000002 1 MUG 9 3 out_of_stock");
     let movement =
         "SELECT concat_ws(' ', product_id, location_id, seq, kind, on_hand, reserved, available,
-        movement_no - previous, order_id, created_at) AS text FROM ledger WHERE seq = 2";
+        movement_no - previous, order_id, created_at) AS text FROM ledger WHERE seq = 2 AND product_id = 'MUG'";
     assert_eq!(
         text(movement).await,
         "MUG main 2 reserve 5 2 3 1 00000000-0000-0000-0000-000000000001 2026-11-27 18:30:00+00"
     );
-    let receipt = "SELECT coalesce(order_id::text, reason) AS text FROM ledger WHERE seq = 1";
+    let receipt = "SELECT coalesce(order_id::text, reason) AS text FROM ledger WHERE seq = 1 AND product_id = 'MUG'";
     assert_eq!(text(receipt).await, "because");
+    let back = "SELECT concat_ws(' ', order_id, product_id, returned_to, restocked, quarantined, written_off, booked_at,
+        json_array_length(movements)) AS text FROM returns";
+    assert_eq!(text(back).await, "00000000-0000-0000-0000-000000000004 TEE NOWHERE 0 1 1 main 1");
+    let returned =
+        "SELECT concat_ws(' ', kind, quarantined_delta, quarantined, available) AS text FROM ledger
+        WHERE kind = 'return'";
+    assert_eq!(text(returned).await, "return 1 1 1");
 }
 
 /// Nothing that orders change is in an index, and half a page of stock is free.

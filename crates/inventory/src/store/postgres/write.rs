@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::super::admin_log::entry;
 use super::super::moved;
 use super::super::numbers::{LocationNo, Numbers};
-use super::super::packed::{allocations_text, shortages_text};
+use super::super::packed::{allocations_text, returns_text, shortages_text};
 use super::super::search_key::search_key;
 use super::load::NUMBERS_OF_A_BATCH;
 use super::rows;
@@ -46,8 +46,9 @@ pub(super) const REPLACE_PRODUCTS: &str =
      WHERE product_no = put.number";
 
 pub(super) const INSERT_LEVELS: &str =
-    "INSERT INTO stock (product_no, location_no, on_hand, reserved, last_seq, last_movement)
-     SELECT * FROM unnest($1::integer[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])";
+    "INSERT INTO stock (product_no, location_no, on_hand, reserved, last_seq, last_movement, quarantined)
+     SELECT * FROM unnest($1::integer[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                          $7::bigint[])";
 
 /// Each level stands in the arrays once, with the sum of its movements.
 pub(super) const MOVE_LEVELS: &str = "UPDATE stock SET on_hand = stock.on_hand + move.on_hand,
@@ -58,6 +59,17 @@ pub(super) const MOVE_LEVELS: &str = "UPDATE stock SET on_hand = stock.on_hand +
      WHERE product_no = move.product AND location_no = move.location
            AND stock.last_movement = move.movement_before AND stock.last_seq = move.seq_before";
 
+/// As above, for a batch that changes quarantined units, which are few.
+pub(super) const MOVE_QUARANTINE: &str = "UPDATE stock SET on_hand = stock.on_hand + move.on_hand,
+         reserved = stock.reserved + move.reserved, quarantined = stock.quarantined + move.quarantined,
+         last_seq = move.last_seq, last_movement = move.last_movement
+     FROM unnest($1::integer[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                 $8::bigint[], $9::bigint[])
+          AS move (product, location, movement_before, seq_before, on_hand, reserved, last_seq, last_movement,
+                   quarantined)
+     WHERE product_no = move.product AND location_no = move.location
+           AND stock.last_movement = move.movement_before AND stock.last_seq = move.seq_before";
+
 pub(super) const INSERT_RESERVATIONS: &str = "INSERT INTO reservations (order_id, revision, digest, allocations,
          shortages, created_at, updated_at)
      SELECT order_id, revision, digest, allocations::json, shortages::json, created_at, updated_at
@@ -65,10 +77,21 @@ pub(super) const INSERT_RESERVATIONS: &str = "INSERT INTO reservations (order_id
           AS made (order_id, revision, digest, allocations, shortages, created_at, updated_at) ORDER BY order_id
      ON CONFLICT (order_id) DO NOTHING";
 
+/// As above, for a batch with an order that was placed, shipped and returned within it. All
+/// reservations of a batch are inserted in one order, so all are in one statement.
+pub(super) const INSERT_RETURNED_RESERVATIONS: &str = "INSERT INTO reservations (order_id, revision, digest,
+         allocations, shortages, created_at, updated_at, returns)
+     SELECT order_id, revision, digest, allocations::json, shortages::json, created_at, updated_at, returns::json
+     FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::text[])
+          AS made (order_id, revision, digest, allocations, shortages, created_at, updated_at, returns)
+     ORDER BY order_id ON CONFLICT (order_id) DO NOTHING";
+
 pub(super) const MOVE_RESERVATIONS: &str = "UPDATE reservations SET revision = move.revision, digest = move.digest,
-         allocations = move.allocations::json, shortages = move.shortages::json, updated_at = move.updated_at
-     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::bigint[])
-          AS move (id, revision_before, revision, digest, allocations, shortages, updated_at)
+         allocations = move.allocations::json, shortages = move.shortages::json, returns = move.returns::json,
+         updated_at = move.updated_at
+     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
+                 $8::text[])
+          AS move (id, revision_before, revision, digest, allocations, shortages, updated_at, returns)
      WHERE order_id = move.id AND reservations.revision = move.revision_before";
 
 pub(super) const INSERT_MOVEMENTS: &str = "INSERT INTO movements (movement_no, product_no, location_no, seq, previous,
@@ -83,6 +106,22 @@ pub(super) const INSERT_MOVEMENTS: &str = "INSERT INTO movements (movement_no, p
           AS made (movement_no, product_no, location_no, seq, previous, previous_of_product, kind, on_hand_delta,
                    reserved_delta, on_hand, reserved, created_at, order_id, request_id, request_digest, reason,
                    reference, actor)
+     ORDER BY request_id, movement_no";
+
+/// As above, for a batch with a movement where units are quarantined. All movements of a batch are
+/// inserted in one order, so all are in one statement.
+pub(super) const INSERT_QUARANTINE_MOVEMENTS: &str = "INSERT INTO movements (movement_no, product_no, location_no, seq,
+         previous, previous_of_product, kind, on_hand_delta, reserved_delta, on_hand, reserved, created_at, order_id,
+         request_id, request_digest, reason, reference, actor, quarantined_delta, quarantined)
+     SELECT movement_no, product_no, location_no, seq, previous, previous_of_product, kind::movement_kind,
+         on_hand_delta, reserved_delta, on_hand, reserved, created_at, order_id, request_id, request_digest, reason,
+         reference, actor, nullif(quarantined_delta, 0), nullif(quarantined, 0)
+     FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
+                 $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::uuid[], $14::uuid[],
+                 $15::uuid[], $16::text[], $17::text[], $18::text[], $19::bigint[], $20::bigint[])
+          AS made (movement_no, product_no, location_no, seq, previous, previous_of_product, kind, on_hand_delta,
+                   reserved_delta, on_hand, reserved, created_at, order_id, request_id, request_digest, reason,
+                   reference, actor, quarantined_delta, quarantined)
      ORDER BY request_id, movement_no";
 
 /// Another batch created the same product, or decided about the same order, and locked none of the
@@ -209,13 +248,14 @@ async fn insert_levels(
     new: &[&StockChange],
     numbers: &Numbers,
 ) -> Result<(), Failure> {
-    let row: [Parameter<'_>; 6] = [
+    let row: [Parameter<'_>; 7] = [
         &try_column(new, |change| Ok(numbers.product_no(&change.product_id)?.0))?,
         &try_column(new, |change| Ok(numbers.location_no(&change.location_id)?.0))?,
         &column(new, |change| change.after.on_hand),
         &column(new, |change| change.after.reserved),
         &column(new, |change| change.after.last_seq),
         &column(new, |change| change.after.last_movement),
+        &column(new, |change| change.after.quarantined),
     ];
     transaction.write(new.len(), INSERT_LEVELS, row).await
 }
@@ -225,7 +265,7 @@ async fn move_levels(
     moved: &[&StockChange],
     numbers: &Numbers,
 ) -> Result<(), Failure> {
-    let row: [Parameter<'_>; 8] = [
+    let row: [Parameter<'_>; 9] = [
         &try_column(moved, |change| Ok(numbers.product_no(&change.product_id)?.0))?,
         &try_column(moved, |change| Ok(numbers.location_no(&change.location_id)?.0))?,
         &column(moved, |change| change.before.last_movement),
@@ -234,8 +274,13 @@ async fn move_levels(
         &column(moved, |change| change.deltas().reserved),
         &column(moved, |change| change.after.last_seq),
         &column(moved, |change| change.after.last_movement),
+        &column(moved, |change| change.deltas().quarantined),
     ];
-    transaction.write(moved.len(), MOVE_LEVELS, row).await
+    if moved.iter().any(|change| change.deltas().quarantined != 0) {
+        return transaction.write(moved.len(), MOVE_QUARANTINE, row).await;
+    }
+    let [plain @ .., _] = row;
+    transaction.write::<8>(moved.len(), MOVE_LEVELS, plain).await
 }
 
 fn revision(reservation: &Reservation) -> i64 {
@@ -250,7 +295,7 @@ async fn insert_reservations(
     if made.is_empty() {
         return Ok(());
     }
-    let row: [Parameter<'_>; 7] = [
+    let row: [Parameter<'_>; 8] = [
         &column(made, |change| change.to.order_id.0),
         &column(made, |change| revision(&change.to)),
         &column(made, |change| uuid(change.to.digest.0)),
@@ -258,8 +303,14 @@ async fn insert_reservations(
         &try_column(made, |change| shortages_text(&change.to, numbers))?,
         &column(made, |change| change.to.created_at_micros),
         &column(made, |change| change.to.updated_at_micros),
+        &try_column(made, |change| returns_text(&change.to, numbers))?,
     ];
-    let inserted = transaction.execute(INSERT_RESERVATIONS, row).await?;
+    let inserted = if made.iter().any(|change| !change.to.returns.is_empty()) {
+        transaction.execute(INSERT_RETURNED_RESERVATIONS, row).await?
+    } else {
+        let [plain @ .., _] = row;
+        transaction.execute::<7>(INSERT_RESERVATIONS, plain).await?
+    };
     if inserted == made.len() as u64 {
         Ok(())
     } else {
@@ -272,7 +323,7 @@ async fn move_reservations(
     moved: &[&ReservationChange],
     numbers: &Numbers,
 ) -> Result<(), Failure> {
-    let row: [Parameter<'_>; 7] = [
+    let row: [Parameter<'_>; 8] = [
         &column(moved, |change| change.to.order_id.0),
         &column(moved, |change| change.from.map(|from| i64::from(from.get()))),
         &column(moved, |change| revision(&change.to)),
@@ -280,6 +331,7 @@ async fn move_reservations(
         &try_column(moved, |change| allocations_text(&change.to, numbers))?,
         &try_column(moved, |change| shortages_text(&change.to, numbers))?,
         &column(moved, |change| change.to.updated_at_micros),
+        &try_column(moved, |change| returns_text(&change.to, numbers))?,
     ];
     transaction.write(moved.len(), MOVE_RESERVATIONS, row).await
 }
@@ -289,7 +341,7 @@ async fn insert_movements(
     movements: &[Movement],
     numbers: &Numbers,
 ) -> Result<(), Failure> {
-    let row: [Parameter<'_>; 18] = [
+    let row: [Parameter<'_>; 20] = [
         &column(movements, Movement::number),
         &try_column(movements, |movement| Ok(numbers.product_no(&movement.product_id)?.0))?,
         &try_column(movements, |movement| Ok(numbers.location_no(&movement.location_id)?.0))?,
@@ -313,8 +365,16 @@ async fn insert_movements(
             request(movement).and_then(|cause| cause.reference.as_deref())
         }),
         &column(movements, |movement| request(movement).and_then(|cause| cause.actor.as_deref())),
+        &column(movements, |movement| movement.deltas.quarantined),
+        &column(movements, |movement| movement.after.quarantined),
     ];
-    transaction.write(movements.len(), INSERT_MOVEMENTS, row).await
+    let is_quarantined =
+        |movement: &Movement| (movement.deltas.quarantined, movement.after.quarantined) != (0, 0);
+    if movements.iter().any(is_quarantined) {
+        return transaction.write(movements.len(), INSERT_QUARANTINE_MOVEMENTS, row).await;
+    }
+    let [plain @ .., _, _] = row;
+    transaction.write::<18>(movements.len(), INSERT_MOVEMENTS, plain).await
 }
 
 fn request(movement: &Movement) -> Option<&RequestCause> {

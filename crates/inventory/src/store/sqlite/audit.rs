@@ -165,7 +165,7 @@ fn stock_after(
     let last = named_columns("last_one", "stock");
     let sql = format!(
         "SELECT stock.product_no, stock.location_no, products.product_id, locations.location_id, stock.on_hand,
-                stock.reserved, stock.last_seq, stock.last_movement, {last}
+                stock.reserved, stock.quarantined, stock.last_seq, stock.last_movement, {last}
          FROM stock LEFT JOIN products ON products.product_no = stock.product_no
                     LEFT JOIN locations ON locations.location_no = stock.location_no
                     LEFT JOIN movements AS last_one ON last_one.movement_no = stock.last_movement

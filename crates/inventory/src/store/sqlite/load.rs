@@ -178,7 +178,7 @@ pub(super) struct Stock<'c>(CachedStatement<'c>);
 impl<'c> Stock<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         let select = connection.prepare_cached(
-            "SELECT location_id, on_hand, reserved, last_seq, last_movement
+            "SELECT location_id, on_hand, reserved, quarantined, last_seq, last_movement
              FROM stock LEFT JOIN locations ON locations.location_no = stock.location_no
              WHERE stock.product_no = ?1",
         );

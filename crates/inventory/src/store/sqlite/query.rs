@@ -127,7 +127,7 @@ fn conditions(filter: &ProductFilter) -> Conditions {
         conditions.and(&format!("product_id IN ({marks})"), ids.iter().map(|id| text(id.as_str())));
     }
     if filter.low_stock {
-        let available = "(SELECT coalesce(sum(on_hand - reserved), 0) FROM stock \
+        let available = "(SELECT coalesce(sum(on_hand - reserved - quarantined), 0) FROM stock \
                           WHERE stock.product_no = products.product_no)";
         conditions.and("low_stock_at IS NOT NULL", []);
         conditions.and(&format!("{available} <= low_stock_at"), []);

@@ -82,11 +82,12 @@ pub(super) fn location(row: &Row<'_>) -> rusqlite::Result<(LocationNo, Location)
     Ok((LocationNo(number), location))
 }
 
-/// Reads `on_hand, reserved, last_seq, last_movement` of a stock row.
+/// Reads `on_hand, reserved, quarantined, last_seq, last_movement` of a stock row.
 pub(super) fn level(row: &Row<'_>) -> rusqlite::Result<Level> {
     Ok(Level {
         on_hand: row.get("on_hand")?,
         reserved: row.get("reserved")?,
+        quarantined: row.get("quarantined")?,
         last_seq: row.get("last_seq")?,
         last_movement: row.get("last_movement")?,
     })
@@ -96,7 +97,8 @@ pub(super) fn level(row: &Row<'_>) -> rusqlite::Result<Level> {
 pub(super) const MOVEMENT_COLUMNS: &str = "movements.movement_no, products.product_id, locations.location_id, \
      movements.seq, movements.previous, movements.previous_of_product, movements.kind, movements.on_hand_delta, \
      movements.reserved_delta, movements.on_hand, movements.reserved, movements.created_at, movements.order_id, \
-     movements.request_id, movements.request_digest, movements.reason, movements.reference, movements.actor";
+     movements.request_id, movements.request_digest, movements.reason, movements.reference, movements.actor, \
+     movements.quarantined_delta, movements.quarantined";
 
 /// The tables of [`MOVEMENT_COLUMNS`]. A number without a product or location leaves its id NULL.
 pub(super) const MOVEMENTS: &str = "movements \
@@ -114,16 +116,26 @@ pub(super) fn movement(row: &Row<'_>) -> rusqlite::Result<Movement> {
         location_id: id(row, name, "location_id")?,
         kind: MovementKind::parse(&kind)
             .ok_or_else(|| misfit("movements", number, "kind", kind))?,
-        deltas: Deltas { on_hand: row.get("on_hand_delta")?, reserved: row.get("reserved_delta")? },
+        deltas: Deltas {
+            on_hand: row.get("on_hand_delta")?,
+            reserved: row.get("reserved_delta")?,
+            quarantined: or_zero(row, "quarantined_delta")?,
+        },
         after: Level {
             on_hand: row.get("on_hand")?,
             reserved: row.get("reserved")?,
+            quarantined: or_zero(row, "quarantined")?,
             last_seq: row.get("seq")?,
             last_movement: number,
         },
         cause: cause(row)?.ok_or_else(|| misfit("movements", number, "cause", "missing"))?,
         created_at_micros: row.get("created_at")?,
     })
+}
+
+/// Reads a number that is NULL for 0.
+fn or_zero(row: &Row<'_>, column: &str) -> rusqlite::Result<i64> {
+    Ok(row.get::<_, Option<i64>>(column)?.unwrap_or(0))
 }
 
 fn cause(row: &Row<'_>) -> rusqlite::Result<Option<Cause>> {
@@ -147,7 +159,8 @@ pub(super) fn named_columns(alias: &str, table: &str) -> String {
     format!(
         "{alias}.movement_no AS {alias}_no, {alias}.product_no = {table}.product_no AS {alias}_product, \
          {alias}.location_no = {table}.location_no AS {alias}_location, {alias}.seq AS {alias}_seq, \
-         {alias}.on_hand AS {alias}_on_hand, {alias}.reserved AS {alias}_reserved"
+         {alias}.on_hand AS {alias}_on_hand, {alias}.reserved AS {alias}_reserved, \
+         {alias}.quarantined AS {alias}_quarantined"
     )
 }
 
@@ -160,6 +173,7 @@ pub(super) fn named(row: &Row<'_>, alias: &str) -> rusqlite::Result<Option<Named
         level: Level {
             on_hand: row.get(column("on_hand").as_str())?,
             reserved: row.get(column("reserved").as_str())?,
+            quarantined: or_zero(row, &column("quarantined"))?,
             last_seq: row.get(column("seq").as_str())?,
             last_movement,
         },
@@ -168,7 +182,7 @@ pub(super) fn named(row: &Row<'_>, alias: &str) -> rusqlite::Result<Option<Named
 
 /// The columns that every read of `reservations` selects, for [`reservation`].
 pub(super) const RESERVATION_COLUMNS: &str =
-    "order_id, revision, digest, allocations, shortages, created_at, updated_at";
+    "order_id, revision, digest, allocations, shortages, returns, created_at, updated_at";
 
 pub(super) fn reservation(row: &Row<'_>) -> rusqlite::Result<ReservationRow> {
     Ok(ReservationRow {
@@ -177,6 +191,7 @@ pub(super) fn reservation(row: &Row<'_>) -> rusqlite::Result<ReservationRow> {
         digest: Digest(row.get("digest")?),
         allocations: row.get("allocations")?,
         shortages: row.get("shortages")?,
+        returns: row.get("returns")?,
         created_at_micros: row.get("created_at")?,
         updated_at_micros: row.get("updated_at")?,
     })

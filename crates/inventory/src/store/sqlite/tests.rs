@@ -3,7 +3,7 @@ use platform::clock::ManualClock;
 
 use super::*;
 use crate::store::laws::{
-    Fresh, START, cancel, place, put_location, stocked, store_laws, with_ids,
+    Fresh, START, a_return, cancel, place, put_location, stocked, store_laws, with_ids,
 };
 
 pub(crate) async fn fresh() -> Fresh {
@@ -62,11 +62,21 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_what_was_written() {
              SELECT {columns}, request_digest FROM movements WHERE movement_no = 2"
         )
     };
+    // A return after the last movement, with the change and the number of quarantined units.
+    let quarantined = |units: &str| {
+        format!(
+            "INSERT INTO movements (movement_no, product_no, location_no, seq, previous, previous_of_product, kind,
+             on_hand_delta, reserved_delta, on_hand, reserved, created_at, order_id, quarantined_delta, quarantined)
+             SELECT 10, 1, 1, 6, 4, 4, 'return', 1, 0, 5, 2, 0, order_id, {units} FROM movements WHERE movement_no = 2"
+        )
+    };
     let forbidden = [
         "UPDATE stock SET reserved = on_hand + 1".to_owned(),
         "UPDATE stock SET reserved = -1".to_owned(),
         "UPDATE stock SET on_hand = 1".to_owned(),
         "UPDATE stock SET on_hand = 1000000000001".to_owned(),
+        "UPDATE stock SET quarantined = 4".to_owned(),
+        "UPDATE stock SET quarantined = -1".to_owned(),
         "DELETE FROM stock".to_owned(),
         "UPDATE journal SET no = no + 7".to_owned(),
         "UPDATE journal SET entries = zeroblob(12)".to_owned(),
@@ -87,6 +97,12 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_what_was_written() {
         copy("9, 1, 1, 5, 4, 4, 'count', 0, 0, 5, 2, 0, order_id, NULL"),
         copy("9, 1, 1, 5, 4, 4, 'ship', 0, 0, 1, 2, 0, order_id, NULL"),
         copy("9, 1, 1, 5, 4, 4, 'lost', 0, 0, 5, 2, 0, order_id, NULL"),
+        copy("9, 1, 1, 5, 4, 4, 'return', 0, 0, 5, 2, 0, NULL, NULL"),
+        copy("9, 1, 1, 5, 4, 4, 'write_off', 0, 0, 5, 2, 0, order_id, NULL"),
+        quarantined("0, 1"),
+        quarantined("1, 0"),
+        quarantined("1, 4"),
+        quarantined("1, -1"),
         "UPDATE reservations SET revision = 1 WHERE revision = 2".to_owned(),
         "UPDATE reservations SET revision = 0".to_owned(),
         "DELETE FROM reservations".to_owned(),
@@ -96,12 +112,18 @@ async fn the_database_itself_refuses_to_oversell_and_keeps_what_was_written() {
     }
     let allowed = copy("9, 1, 1, 5, 4, 4, 'ship', 0, 0, 5, 2, 0, order_id, NULL");
     assert_eq!(raw.execute(&allowed, []).expect("nothing wrong with it"), 1);
+    assert_eq!(raw.execute(&quarantined("1, 3"), []).expect("nor with it"), 1);
 }
 
 #[tokio::test]
 async fn views_show_ids_and_words() {
     let folder = tempfile::tempdir().expect("a folder");
-    let raw = shop(&folder.path().join("inventory.db")).await;
+    let path = folder.path().join("inventory.db");
+    drop(shop(&path).await);
+    let store = open(&path).expect("the file");
+    store.run(a_return().into(), decide).await.expect("done");
+    drop(store);
+    let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
     let text = |sql: &str| -> String {
         raw.query_row(sql, [], |row| row.get("text"))
             .unwrap_or_else(|error| panic!("{sql}: {error}"))
@@ -123,6 +145,13 @@ async fn views_show_ids_and_words() {
     );
     let receipt = "SELECT coalesce(order_id, reason) AS text FROM ledger WHERE movement_no = 1";
     assert_eq!(text(receipt), "because");
+    let back = "SELECT concat_ws(' ', order_id, product_id, returned_to, restocked, quarantined, written_off, booked_at,
+        movements) AS text FROM returns";
+    assert_eq!(text(back), "00000000-0000-0000-0000-000000000004 TEE NOWHERE 0 1 1 main [8]");
+    let returned =
+        "SELECT concat_ws(' ', kind, quarantined_delta, quarantined, available) AS text FROM ledger
+        WHERE kind = 'return'";
+    assert_eq!(text(returned), "return 1 1 1");
 }
 
 #[tokio::test]

@@ -10,20 +10,37 @@ use storage::{admin_log, journal};
 use super::super::admin_log::entry;
 use super::super::moved;
 use super::super::numbers::{LocationNo, Numbers, ProductNo};
-use super::super::packed::{allocations_text, shortages_text};
+use super::super::packed::{allocations_text, returns_text, shortages_text};
 use super::super::search_key::search_key;
 
 const UPDATE_STOCK: &str =
     "UPDATE stock SET on_hand = on_hand + ?5, reserved = reserved + ?6, last_seq = ?7, last_movement = ?8
      WHERE product_no = ?1 AND location_no = ?2 AND last_movement = ?3 AND last_seq = ?4";
+/// As above, for a change of the quarantined units, which are few.
+const UPDATE_QUARANTINE: &str =
+    "UPDATE stock SET on_hand = on_hand + ?5, reserved = reserved + ?6, last_seq = ?7, last_movement = ?8,
+                      quarantined = quarantined + ?9
+     WHERE product_no = ?1 AND location_no = ?2 AND last_movement = ?3 AND last_seq = ?4";
 const INSERT_RESERVATION: &str =
     "INSERT INTO reservations (order_id, revision, digest, allocations, shortages, created_at, updated_at)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+/// As above, for an order that was placed, shipped and returned within the batch.
+const INSERT_RETURNED_RESERVATION: &str =
+    "INSERT INTO reservations (order_id, revision, digest, allocations, shortages, created_at, updated_at, returns)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 const INSERT_MOVEMENT: &str =
     "INSERT INTO movements (movement_no, product_no, location_no, seq, previous, previous_of_product, kind,
                             on_hand_delta, reserved_delta, on_hand, reserved, created_at,
                             order_id, request_id, request_digest, reason, reference, actor)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+/// As above, for a movement where units are quarantined.
+const INSERT_QUARANTINE_MOVEMENT: &str =
+    "INSERT INTO movements (movement_no, product_no, location_no, seq, previous, previous_of_product, kind,
+                            on_hand_delta, reserved_delta, on_hand, reserved, created_at,
+                            order_id, request_id, request_digest, reason, reference, actor,
+                            quarantined_delta, quarantined)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+             nullif(?19, 0), nullif(?20, 0))";
 
 /// Writes the changes. `numbers` are those of the loaded products and locations; the numbers of new
 /// ones are added.
@@ -48,7 +65,7 @@ pub(super) fn apply(
     }
     let mut insert = OneRow::prepare(connection, INSERT_MOVEMENT)?;
     for movement in &changes.movements {
-        append(&mut insert, movement, numbers)?;
+        append(connection, &mut insert, movement, numbers)?;
     }
     let mut entries = changes.acts.iter().map(entry);
     entries.try_for_each(|entry| admin_log::insert_sqlite(connection, &entry))?;
@@ -130,20 +147,21 @@ fn move_level(
     if before.last_seq == 0 {
         return exactly_one(
             connection,
-            "INSERT INTO stock (product_no, location_no, on_hand, reserved, last_seq, last_movement)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO stock (product_no, location_no, on_hand, reserved, last_seq, last_movement, quarantined)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
                 product.0,
                 location.0,
                 after.on_hand,
                 after.reserved,
                 after.last_seq,
-                after.last_movement
+                after.last_movement,
+                after.quarantined,
             ],
         );
     }
     let deltas = change.deltas();
-    update.write(params![
+    let row = params![
         product.0,
         location.0,
         before.last_movement,
@@ -152,7 +170,12 @@ fn move_level(
         deltas.reserved,
         after.last_seq,
         after.last_movement,
-    ])
+        deltas.quarantined,
+    ];
+    match deltas.quarantined {
+        0 => update.write(&row[..8]),
+        _ => exactly_one(connection, UPDATE_QUARANTINE, row),
+    }
 }
 
 fn record(
@@ -164,19 +187,28 @@ fn record(
     let ReservationChange { from, to } = change;
     let allocations = allocations_text(to, numbers)?;
     let shortages = shortages_text(to, numbers)?;
+    let returns = returns_text(to, numbers)?;
     match from {
-        None => insert.write(params![
-            to.order_id.0.as_bytes(),
-            to.revision.get(),
-            to.digest.0,
-            allocations,
-            shortages,
-            to.created_at_micros,
-            to.updated_at_micros,
-        ]),
+        None => {
+            let row = params![
+                to.order_id.0.as_bytes(),
+                to.revision.get(),
+                to.digest.0,
+                allocations,
+                shortages,
+                to.created_at_micros,
+                to.updated_at_micros,
+                returns,
+            ];
+            match returns {
+                None => insert.write(&row[..7]),
+                Some(_) => exactly_one(connection, INSERT_RETURNED_RESERVATION, row),
+            }
+        }
         Some(from) => exactly_one(
             connection,
-            "UPDATE reservations SET revision = ?3, digest = ?4, allocations = ?5, shortages = ?6, updated_at = ?7
+            "UPDATE reservations SET revision = ?3, digest = ?4, allocations = ?5, shortages = ?6, updated_at = ?7,
+                                     returns = ?8
              WHERE order_id = ?1 AND revision = ?2",
             params![
                 to.order_id.0.as_bytes(),
@@ -186,17 +218,23 @@ fn record(
                 allocations,
                 shortages,
                 to.updated_at_micros,
+                returns,
             ],
         ),
     }
 }
 
-fn append(insert: &mut OneRow<'_>, movement: &Movement, numbers: &Numbers) -> Result<(), Failure> {
+fn append(
+    connection: &Connection,
+    insert: &mut OneRow<'_>,
+    movement: &Movement,
+    numbers: &Numbers,
+) -> Result<(), Failure> {
     let (order, request) = match &movement.cause {
         Cause::Order(order_id) => (Some(order_id.0.into_bytes()), None),
         Cause::Request(cause) => (None, Some(cause)),
     };
-    insert.write(params![
+    let row = params![
         movement.number(),
         numbers.product_no(&movement.product_id)?.0,
         numbers.location_no(&movement.location_id)?.0,
@@ -215,5 +253,11 @@ fn append(insert: &mut OneRow<'_>, movement: &Movement, numbers: &Numbers) -> Re
         request.and_then(|cause| cause.reason.as_deref()),
         request.and_then(|cause| cause.reference.as_deref()),
         request.and_then(|cause| cause.actor.as_deref()),
-    ])
+        movement.deltas.quarantined,
+        movement.after.quarantined,
+    ];
+    match (movement.deltas.quarantined, movement.after.quarantined) {
+        (0, 0) => insert.write(&row[..18]),
+        (_, _) => exactly_one(connection, INSERT_QUARANTINE_MOVEMENT, row),
+    }
 }

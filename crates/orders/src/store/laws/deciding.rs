@@ -21,9 +21,9 @@ pub(crate) async fn the_history_of_an_order_keeps_the_answers_of_inventory(fresh
     fresh.clock.advance(Duration::from_secs(1));
     let reason = Some("changed my mind".to_owned());
     fresh
-        .run(vec![OrderCommand::Cancel {
+        .run(vec![OrderCommand::Request {
             order_id: id(1),
-            reason: reason.clone(),
+            request: Box::new(OrderRequest::Cancel { reason: reason.clone() }),
             context: asked_by("user:office"),
         }])
         .await;
@@ -33,13 +33,12 @@ pub(crate) async fn the_history_of_an_order_keeps_the_answers_of_inventory(fresh
     let at = |seconds: i64| START.0 + seconds * 1_000_000;
     assert_eq!(story, [(2, Status::Confirmed, at(1)), (3, Status::Cancelling, at(2))]);
     let allocated = Some(all_units());
-    let answer = Event::Settled { decided_at_micros: 5, allocated, shortages: Vec::new() };
+    let (shortages, booked_at) = (Vec::new(), None);
+    let answer = Event::Settled { decided_at_micros: 5, allocated, shortages, booked_at };
     assert_eq!(order.history[0].event, answer);
-    let Event::Intended { actor, reason: stored, shipped: None, .. } = &order.history[1].event
-    else {
-        panic!("{order:?}")
-    };
-    assert_eq!((actor.as_deref(), stored), (Some("user:office"), &reason));
+    let Event::Intended(intended) = &order.history[1].event else { panic!("{order:?}") };
+    assert_eq!(intended.shipped, None);
+    assert_eq!((intended.actor.as_deref(), &intended.reason), (Some("user:office"), &reason));
     assert_eq!((order.created_at_micros, order.updated_at_micros), (at(0), at(2)));
     assert_eq!((order.allocated, order.shortages), (all_units(), Vec::new()));
 }
@@ -107,8 +106,7 @@ pub(crate) async fn concurrent_twins_with_one_key_make_one_order(fresh: Fresh) {
 pub(crate) async fn an_order_moves_only_from_where_the_decision_saw_it(fresh: Fresh) {
     /// Decides on an order that it takes for confirmed, whatever was loaded.
     fn stubborn(now: i64, batch: &[OrderCommand], mut loaded: LoadedOrders) -> OrdersDecision {
-        let facts =
-            Facts { revision: Revision::FIRST, allocated: all_units(), shortages: Vec::new() };
+        let facts = Facts { allocated: all_units(), ..Facts::nothing(Revision::FIRST) };
         for order in loaded.orders.values_mut() {
             order.registers.facts = Some(facts.clone());
             order.last_seq = 2;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use orders_core::history::EntryKind;
+use orders_core::registers::Registers;
 use platform::audit::{Audit, Findings, JournalAudit, Progress, ReadBudget};
 use platform::journal::{Numbers, Position, Recorded};
 
 use super::*;
-use crate::store::MadeEntry;
+use crate::store::{MadeEntry, OrderView};
 
 /// Numbers whatever was committed, and returns the highest number.
 pub(crate) async fn numbered(journal: &dyn Journal) -> i64 {
@@ -45,17 +47,27 @@ pub(crate) async fn must_tell_every_history(
 ) {
     let read = read_from(feed, Position::START, 7).await;
     must_be_dense(&read, last);
-    let mut recorded: BTreeMap<OrderId, Vec<(u32, Status)>> = BTreeMap::new();
+    let mut recorded: BTreeMap<OrderId, Vec<(u32, EntryKind)>> = BTreeMap::new();
     for Recorded { entry, .. } in &read {
-        recorded.entry(entry.order_id).or_default().push((entry.seq, entry.status));
+        recorded.entry(entry.order_id).or_default().push((entry.seq, entry.kind));
     }
     let mut histories = BTreeMap::new();
     for order in audit.orders_after(None, 10_000).await.expect("a page") {
-        let later = order.history.iter().map(|entry| (entry.seq, entry.status));
-        let history: Vec<_> = [(1, Status::Received)].into_iter().chain(later).collect();
-        histories.insert(order.order_id, history);
+        histories.insert(order.order_id, kinds_of(&order));
     }
     assert_eq!(recorded, histories);
+}
+
+/// What the entries of an order are, by their numbers.
+fn kinds_of(order: &OrderAudit) -> Vec<(u32, EntryKind)> {
+    let mut registers = Registers::placed(order.terms.ordered());
+    let mut kinds = vec![(1, EntryKind::Status(Status::Received))];
+    for entry in &order.history {
+        kinds.push((entry.seq, EntryKind::of(&registers, entry)));
+        let applied = registers.apply(&order.terms, entry.seq, entry.at_micros, &entry.event);
+        applied.expect("an entry that follows");
+    }
+    kinds
 }
 
 /// Checks that every number up to `last` is there.
@@ -193,9 +205,11 @@ pub(crate) async fn an_order_is_seen_as_it_was_after_each_of_its_entries(fresh: 
             (id(2), Status::Received, 0, 0, 0, 0),
         ]
     );
-    assert!(views.iter().zip(&entries).all(|(view, entry)| view.status == entry.status));
+    let is_of =
+        |(view, entry): (&OrderView, &MadeEntry)| entry.kind == EntryKind::Status(view.status);
+    assert!(views.iter().zip(&entries).all(is_of));
     assert_eq!(views[2].terms, placement(1, None).terms);
-    let unknown = MadeEntry { order_id: id(1), seq: 5, status: Status::Cancelled };
+    let unknown = MadeEntry { order_id: id(1), seq: 5, kind: EntryKind::Amended };
     let nobody = MadeEntry { order_id: id(9), ..unknown };
     let beside = fresh.feed.views(vec![unknown, nobody, entries[0]]).await.expect("a read");
     let [Err(Failure::Suspect(_)), Err(Failure::Suspect(_)), Ok(whole)] = &beside[..] else {

@@ -1,9 +1,7 @@
-use std::collections::BTreeSet;
-
-use orders_core::decide::{LoadedOrders, decide};
+use orders_core::decide::{LoadedOrders, OrderRequest, decide};
 
 use super::*;
-use crate::store::laws::{cancel, fulfill, id, place, reserved};
+use crate::store::laws::{ask, cancel, fulfill, id, place, place_to_pay, reserved};
 
 fn unpacked(packed: &[u8]) -> Vec<MadeEntry> {
     let (entries, rest) = packed.as_chunks();
@@ -15,7 +13,7 @@ fn unpacked(packed: &[u8]) -> Vec<MadeEntry> {
 fn a_row_has_every_entry_that_a_batch_made_in_the_order_of_each_history() {
     let batch = [place(1), reserved(1), place(2), fulfill(1), cancel(3)];
     let decision = decide(0, &batch, LoadedOrders::default());
-    let made = |n, seq, status| MadeEntry { order_id: id(n), seq, status };
+    let made = |n, seq, status| MadeEntry { order_id: id(n), seq, kind: EntryKind::Status(status) };
     let mut entries = unpacked(&pack(&decision.changes));
     entries.sort_by_key(|entry| entry.order_id);
     assert_eq!(
@@ -31,10 +29,22 @@ fn a_row_has_every_entry_that_a_batch_made_in_the_order_of_each_history() {
     assert!(pack(&nothing.changes).is_empty());
 }
 
+#[test]
+fn a_row_names_changes_by_what_they_are() {
+    let paid = OrderRequest::Pay { reference: "ch_1".to_owned(), amount_minor: None };
+    let batch = [place_to_pay(1, 60), reserved(1), ask(1, paid), cancel(1)];
+    let decision = decide(0, &batch, LoadedOrders::default());
+    let kinds: Vec<_> = unpacked(&pack(&decision.changes)).iter().map(|one| one.kind).collect();
+    let [received, reserved, cancelling] =
+        [Status::Received, Status::Reserved, Status::Cancelling].map(EntryKind::Status);
+    assert_eq!(kinds, [received, reserved, EntryKind::Paid, cancelling]);
+}
+
 /// Rows stay for ever: these codes are never changed and never given again.
 #[test]
-fn every_status_has_a_code_for_ever() {
-    let codes = Status::ALL.map(|status| (code(status), status.as_str()));
+fn every_kind_of_entry_has_a_code_for_ever() {
+    let mut codes: Vec<_> = EntryKind::all().map(|kind| (code(kind), kind.as_str())).collect();
+    codes.sort_unstable();
     assert_eq!(
         codes,
         [
@@ -45,9 +55,20 @@ fn every_status_has_a_code_for_ever() {
             (5, "cancelled"),
             (6, "fulfilling"),
             (7, "fulfilled"),
+            (8, "reserved"),
+            (9, "expiring"),
+            (10, "expired"),
+            (11, "reviving"),
+            (12, "paid"),
+            (13, "refunded"),
+            (14, "cancellation.created"),
+            (15, "shipment.created"),
+            (16, "shipment.tracked"),
+            (17, "shipment.cancelled"),
+            (18, "return.created"),
+            (19, "amended"),
         ]
     );
-    assert_eq!(codes.map(|(code, _)| code).into_iter().collect::<BTreeSet<_>>().len(), 7);
 }
 
 #[test]
@@ -58,8 +79,8 @@ fn what_is_no_entry_is_not_unpacked() {
         bytes[20] = code;
         unpack(bytes)
     };
-    assert!(entry(1, 1).is_some() && entry(2, 7).is_some());
+    assert!(entry(1, 1).is_some() && entry(2, 19).is_some());
     assert!(
-        [(0, 1), (1, 0), (2, 8), (1, 2), (2, 1)].into_iter().all(|(s, c)| entry(s, c).is_none())
+        [(0, 1), (1, 0), (2, 20), (1, 2), (2, 1)].into_iter().all(|(s, c)| entry(s, c).is_none())
     );
 }

@@ -17,6 +17,8 @@ use crate::store::laws::{
     answer, fulfill, id, is_allocated, is_rejected, is_replay, put, run_until_done,
 };
 
+mod changes;
+
 /// Statement by statement.
 const ONE_BY_ONE: [usize; 0] = [];
 /// Batches that lock no product run side by side for long. So statements that neither see the other

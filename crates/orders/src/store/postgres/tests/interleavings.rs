@@ -1,7 +1,7 @@
 //! Two batches of two replicas, statement by statement, in every order: what READ COMMITTED lets
 //! one see of the other never makes two orders of one key, or moves an order twice.
 
-use orders_core::decide::{OrderOutcome, Receipt};
+use orders_core::decide::{OrderOutcome, Receipt, Refusal};
 use orders_core::status::Status;
 use testbed::Race;
 use tokio::task::JoinHandle;
@@ -109,7 +109,7 @@ async fn a_cancellation_beside_a_fulfillment_is_one_of_them() {
     let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
         let refused = outcomes
             .iter()
-            .filter(|one| matches!(one[0], OrderOutcome::InvalidTransition(_)))
+            .filter(|one| matches!(one[0], OrderOutcome::Refused(Refusal::InvalidTransition(_))))
             .count();
         assert_eq!(refused, 1, "{outcomes:?}");
         let audit = race
@@ -136,7 +136,7 @@ async fn an_answer_beside_a_cancellation_moves_the_order_once() {
         [vec![reserved(number(run, 1)), reserved(number(run, 1))], vec![cancel(number(run, 1))]]
     };
     let check = async |run, outcomes: [Vec<OrderOutcome>; 2]| {
-        assert!(matches!(outcomes[1][0], OrderOutcome::Accepted(_)), "{outcomes:?}");
+        assert!(matches!(outcomes[1][0], OrderOutcome::Accepted { .. }), "{outcomes:?}");
         assert_eq!(status(&race, number(run, 1)).await, Some(Status::Cancelling));
         let audit = race
             .witness
