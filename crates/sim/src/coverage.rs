@@ -8,7 +8,7 @@ use inventory_core::decide::{DecideInventory, InventoryCommand};
 use orders_core::decide::{DecideOrders, OrderCommand};
 use orders_core::status::Status;
 
-pub(crate) use orders::{Has, OrderEvent, decide_orders};
+pub(crate) use orders::{Answered, Asked, Has, OrderEvent, decide_orders};
 pub(crate) use stock::{Known, StockEvent, decide_stock};
 
 mod orders;
@@ -18,21 +18,30 @@ mod stock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Work {
     Placement,
-    /// A cancellation or a fulfillment.
+    /// What a client asks of an order that exists.
     Change,
+    /// The deadline of a payment.
+    Deadline,
     Settlement,
     Allocation,
     Movement,
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Placement, Self::Change, Self::Settlement, Self::Allocation, Self::Movement];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Placement,
+        Self::Change,
+        Self::Deadline,
+        Self::Settlement,
+        Self::Allocation,
+        Self::Movement,
+    ];
 
     pub(crate) fn of_order(command: &OrderCommand) -> Self {
         match command {
             OrderCommand::Place(_) => Self::Placement,
-            OrderCommand::Cancel { .. } | OrderCommand::Fulfill { .. } => Self::Change,
+            OrderCommand::Request { .. } => Self::Change,
+            OrderCommand::Expire(_) => Self::Deadline,
             OrderCommand::Settle(_) => Self::Settlement,
         }
     }

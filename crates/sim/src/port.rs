@@ -76,6 +76,14 @@ impl Port {
         }
     }
 
+    /// Stands still, sometimes for longer than a lease lasts.
+    pub(crate) async fn freeze(&self) {
+        if self.world.faults.happens(Fault::Slowness) {
+            let longest = *self.world.random.pick(&[5_000, 60_000]);
+            tokio::time::sleep(self.world.random.millis(0..=longest)).await;
+        }
+    }
+
     /// Executes `work`, one transaction of the database. Returns the result that the replica gets.
     pub(crate) async fn transact<T: Send + 'static>(
         &self,

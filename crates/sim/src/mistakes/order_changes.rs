@@ -116,7 +116,7 @@ pub(super) fn key_forgotten(
     pretend(now_micros, batch, loaded, |order, _| order.registers.keys.clear())
 }
 
-/// Decides on orders that `change` has changed, given the first command of the batch about each.
+/// Decides on orders that `change` has changed, given the only command of the batch about each.
 fn pretend(
     now_micros: i64,
     batch: &[OrderCommand],
@@ -125,7 +125,9 @@ fn pretend(
 ) -> OrdersDecision {
     let found = loaded.clone();
     for command in first_commands(batch) {
-        if let Some(order) = loaded.orders.get_mut(&command.order_id()) {
+        let is_its = |other: &&OrderCommand| other.order_id() == command.order_id();
+        let order = loaded.orders.get_mut(&command.order_id());
+        if let Some(order) = order.filter(|_| batch.iter().filter(is_its).count() == 1) {
             change(order, command);
         }
     }

@@ -3,6 +3,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
+use crate::fold::Content;
 
 const ORDER: OrderId = OrderId(Uuid::from_u128(7));
 
@@ -14,10 +15,10 @@ fn order() -> OrderRow {
         total_minor: 1,
         key: None,
         first_digest: Vec::new(),
-        lines: Vec::new(),
-        created_at: 0,
+        content: Content { lines: Vec::new(), pays_within_s: None, created_at: 0 },
         state: None,
         pending: None,
+        deadline: None,
     }
 }
 
