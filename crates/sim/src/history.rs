@@ -75,6 +75,8 @@ pub(crate) struct History {
     pub(crate) purchases: Vec<Purchase>,
     pub(crate) stockings: Vec<Stocking>,
     pub(crate) changes: Vec<Change>,
+    /// Customers who will pay, or not, some time after they have placed an order.
+    pub(crate) payers: usize,
     /// Every status that clients got in an answer, by order.
     acknowledged: BTreeMap<OrderId, BTreeSet<Status>>,
 }

@@ -60,7 +60,8 @@ async fn people(world: &Arc<World>) {
     };
     (0..world.config.customers).for_each(|_| begin(false));
     begin(true);
-    while busy.load(Ordering::Relaxed) > 0 && world.monitor.violation().is_none() {
+    let is_busy = || busy.load(Ordering::Relaxed) > 0 || world.history().payers > 0;
+    while is_busy() && world.monitor.violation().is_none() {
         tokio::time::sleep(world.trace.stretch(Duration::from_millis(100))).await;
     }
 }

@@ -93,7 +93,14 @@ pub(crate) const USUAL: [Bounds; 17] = [
 ];
 
 /// Bounds that take many minutes.
-pub(super) const WIDE: [Bounds; 5] = [
+pub(super) const WIDE: [Bounds; 12] = [
+    Bounds { asks: &[Ask::Pay, Ask::Expire], batch: 2, busy: 2, ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::Return, Ask::ReturnElsewhere, Ask::WriteOff], ..ONE_ORDER },
+    Bounds { asks: &[Ask::Pay, Ask::Expire, Ask::ShipMug, Ask::CancelTee, Ask::Return], ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::ShipRest, Ask::Unship, Ask::CancelTee], ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::Unship, Ask::CancelMug], busy: 2, ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::Unship, Ask::CancelMug], ..TWO_ORDERS },
+    Bounds { asks: &[Ask::Pay, Ask::Expire], busy: 2, ..TWO_ORDERS },
     Bounds { twins: true, receives: 1, batch: 2, busy: 4, ..ONE_ORDER },
     Bounds { unknown: true, busy: 4, locks: true, ..TWO_ORDERS },
     Bounds { unknown: true, batch: 2, busy: 2, locks: true, ..TWO_ORDERS },

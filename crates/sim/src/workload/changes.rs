@@ -50,7 +50,8 @@ pub(crate) async fn pay_sometime(world: &Arc<World>, order_id: OrderId, within_s
         _ => within_s + random.within(5..=60),
     };
     tokio::time::sleep(Duration::from_secs(seconds) + random.millis(0..=999)).await;
-    if let Some(order) = world.monitor.databases().order(order_id) {
+    let order = world.monitor.databases().order(order_id);
+    if let Some(order) = order {
         pay(world, &order).await;
     }
 }

@@ -39,8 +39,10 @@ async fn buy(world: &Arc<World>, key: Option<String>) {
     let within_s = bought.pays_within_s.and_then(|seconds| u64::try_from(seconds).ok());
     if let (Some(within_s), Some(order_id)) = (within_s, bought.order_ids.first().copied()) {
         let world = world.clone();
+        world.history().payers += 1;
         world.clone().executor.spawn(None, async move {
             changes::pay_sometime(&world, order_id, within_s).await;
+            world.history().payers -= 1;
         });
     }
 }

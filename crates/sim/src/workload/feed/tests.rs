@@ -51,7 +51,8 @@ fn movement(number: i64) -> MovementRow {
         kind: "receive".to_owned(),
         on_hand_delta: 5,
         reserved_delta: 0,
-        after: Level { on_hand: 5 * number, reserved: 0, seq: number },
+        quarantined_delta: 0,
+        after: Level { on_hand: 5 * number, seq: number, ..Level::default() },
         order_id: None,
         reference: None,
     }
@@ -62,7 +63,7 @@ fn moved(from: i64, to: i64, on_hand: i64) -> Value {
         "id": format!("p/l.{to}"),
         "data": {
             "product_id": "p", "location_id": "l", "from_seq": from, "to_seq": to,
-            "on_hand": on_hand, "reserved": 0,
+            "on_hand": on_hand, "reserved": 0, "quarantined": 0,
         },
     })
 }
