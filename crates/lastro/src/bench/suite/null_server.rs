@@ -68,5 +68,6 @@ async fn place(
         status: Status::Received,
         last_seq: 1,
         shortages: Vec::new(),
+        balance: None,
     }))
 }
