@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { client, closeBrowser, eventually, forge, open, openBrowser, picture, runToEnd, start, startDemo } from './harness.mjs';
+import { client, closeBrowser, eventually, forge, gateway, open, openBrowser, picture, runToEnd, start, startDemo } from './harness.mjs';
 
 const isLive = (page) => page.locator('.live.live:visible').waitFor();
 
@@ -92,6 +92,39 @@ describe('a shop', () => {
         await api.stock('pot', 'Moka pot', 3);
     });
     after(() => shop.stop());
+
+    test('the page links to what is there, also behind the gateway', async () => {
+        const links = async (url, expected, more = {}) => {
+            const its = await open(url, more);
+            const found = its.page.locator('.foot a');
+            const hrefs = () => found.evaluateAll((all) => all.map((one) => one.getAttribute('href')));
+            await eventually('the links are there', async () => (await hrefs()).length === expected.length);
+            assert.deepEqual(await hrefs(), expected);
+            for (const href of expected) assert.equal((await fetch(new URL(href, url))).status, 200, href);
+            await its.close();
+        };
+        await links(shop.url, ['docs', 'openapi.json', 'metrics', 'readyz', 'version']);
+        const front = await gateway(shop.url);
+        // The page looks which ones there are.
+        await links(front.url, ['orders/docs', 'inventory/docs'], { expected: [404] });
+        front.stop();
+    });
+
+    test('the axis of the orders shows times from its first second on', async () => {
+        const prepare = (page) => page.addInitScript(() => {
+            globalThis.drawn = [];
+            const { fillText } = CanvasRenderingContext2D.prototype;
+            CanvasRenderingContext2D.prototype.fillText = function (text, ...more) {
+                globalThis.drawn.push(text);
+                return fillText.call(this, text, ...more);
+            };
+        });
+        const its = await open(shop.url, { prepare });
+        const times = async () => (await its.page.evaluate(() => globalThis.drawn)).filter((text) => !/^[\d.]*$/.test(text));
+        await eventually('some seconds pass', async () => new Set(await times()).size >= 4);
+        for (const text of await times()) assert.match(text, /^\d+:\d\d:\d\d\s[AP]M$/);
+        await its.close();
+    });
 
     test('stock that is adjusted in one window changes in another one', async () => {
         const [one, two] = await Promise.all([open(shop.url, { hash: '#/stock/tee' }), open(shop.url, { hash: '#/stock/tee' })]);

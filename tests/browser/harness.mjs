@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer as createHttpServer, request as httpRequest } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -141,6 +142,31 @@ export async function line(toUrl) {
         close: () => { isClosed = true; ends.forEach((end) => end.pause()); },
         open: () => { isClosed = false; ends.forEach((end) => end.resume()); },
         stop: () => { ends.forEach((end) => end.destroy()); server.close(); },
+    };
+}
+
+// A gateway that publishes what deploy/Caddyfile does, before one program that has both services.
+export async function gateway(toUrl) {
+    const { hostname, port, host } = new URL(toUrl);
+    const text = await readFile(join(ROOT, 'deploy/Caddyfile'), 'utf8');
+    const handled = /@([\w-]+) path (.+)\n\thandle @\1 \{\n(?:\t\turi strip_prefix (\S+)\n)?\t\treverse_proxy /g;
+    const routes = [...text.matchAll(handled)].map(([, , paths, prefix = '']) => ({ paths: paths.split(' '), prefix }));
+    assert.equal(routes.length, 5, 'the gateway publishes other things than this test knows');
+    const matches = (path, pattern) => pattern.endsWith('/*') ? path.startsWith(pattern.slice(0, -1)) : path === pattern;
+    const server = createHttpServer((asked, answer) => {
+        const path = asked.url.split('?')[0];
+        const route = routes.find(({ paths }) => paths.some((pattern) => matches(path, pattern)));
+        if (!route) return answer.writeHead(404).end();
+        const options = { hostname, port, method: asked.method, path: asked.url.slice(route.prefix.length), headers: { ...asked.headers, host } };
+        const passed = httpRequest(options, (its) => its.pipe(answer.writeHead(its.statusCode, its.headers)));
+        passed.on('error', () => answer.destroy());
+        answer.on('close', () => passed.destroy());
+        return asked.pipe(passed);
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return {
+        url: `http://127.0.0.1:${server.address().port}/`,
+        stop: () => { server.close(); server.closeAllConnections(); },
     };
 }
 

@@ -104,6 +104,17 @@ function anyOf(signals) {
 // Whether the route does not exist here: the program serves the other service only, or an older API.
 export const isAbsent = (problem) => problem?.code === 'not_found' || problem?.code === 'method_not_allowed';
 
+// Whether a page is there for a browser, which sends no key. One that says that the service is not
+// ready is there.
+export async function exists(path) {
+    try {
+        const { status } = await fetch(url(path), { method: 'HEAD', signal: AbortSignal.timeout(DEADLINE_MS), credentials: 'omit' });
+        return status < 400 || status >= 500;
+    } catch {
+        return false;
+    }
+}
+
 // Lines of JSON, one by one, as they arrive.
 export async function* lines(response) {
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

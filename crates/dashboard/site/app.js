@@ -1,6 +1,6 @@
 // The frame of the page: menu, addresses, signing in, shortcuts.
 import { html, render, useEffect, useErrorBoundary, useRef, useState } from './html.js';
-import { Problem, request, session, signIn, signOut } from './api.js';
+import { Problem, exists, request, session, signIn, signOut } from './api.js';
 import { WithHealth, useHealth } from './health.js';
 import { liveState, startLive } from './live.js';
 import { link, mayLeave, place, remembered, useStore } from './store.js';
@@ -16,7 +16,8 @@ import { Stock } from './pages/stock.js';
 import { Trouble } from './pages/trouble.js';
 
 const PAGES = ['overview', 'orders', 'stock', 'import', 'trouble'];
-const LINKS = ['docs', 'openapi.json', 'metrics', 'readyz', 'version'];
+// Where a gateway publishes the descriptions of the services.
+const LINKS_BEHIND_GATEWAY = ['orders/docs', 'inventory/docs'];
 const KEYS = { o: 'orders', v: 'overview', s: 'stock', i: 'import', t: 'trouble' };
 const shortcuts = remembered('shortcuts', ['on', 'off'], 'on');
 
@@ -121,10 +122,27 @@ function Switches({ onHelp }) {
     </div>`;
 }
 
-const Foot = ({ config }) => html`<footer class="foot">
-    <span>Lastro ${config.version}</span>
-    <nav aria-label=${t('foot.label')}>${LINKS.map((its) => html`<a key=${its} href=${its}>${t(`foot.${its}`)}</a>`)}</nav>
-</footer>`;
+function Foot({ config }) {
+    const [links, setLinks] = useState([]);
+    useEffect(() => {
+        published(config).then(setLinks);
+    }, [config]);
+    return html`<footer class="foot">
+        <span>Lastro ${config.version}</span>
+        <nav aria-label=${t('foot.label')}>${links.map((its) => html`<a key=${its} href=${its}>${t(`foot.${its}`)}</a>`)}</nav>
+    </footer>`;
+}
+
+// The pages that exist here: a gateway may publish fewer than the program has, or elsewhere.
+async function published({ links }) {
+    const found = await existing(links);
+    return found.includes('docs') ? found : [...await existing(LINKS_BEHIND_GATEWAY), ...found];
+}
+
+async function existing(links) {
+    const answers = await Promise.all(links.map((its) => exists(its)));
+    return links.filter((_, at) => answers[at]);
+}
 
 // Opens the frame: asks for a key, and keeps it only if the service takes it.
 function SignIn() {
@@ -212,7 +230,7 @@ function Help({ onClose }) {
 }
 
 async function start() {
-    let config = { demo: false, version: '', currency: 'BRL' };
+    let config = { demo: false, version: '', currency: 'BRL', links: [] };
     try {
         config = await request('dashboard/config.json');
     } catch { /* The page works without. */ }

@@ -11,6 +11,17 @@ const faint = (text, share) => `color-mix(in srgb, ${text} ${share}%, transparen
 // Whole numbers: of orders and units there are no halves.
 const STEPS = [1, 10, 100, 1000, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9].flatMap((n) => [n, 2 * n, 5 * n]);
 
+// What an axis of times shows: all of them, and what is before them if they span less than this. Of a
+// single time, uPlot would show the years that follow.
+const LEAST_S = 10;
+const LEAST_OF_ONE_DATE_S = 86_400;
+const span = (dates) => ({ data: [times] }, low, high) => {
+    if (times.length === 0) return [low, high];
+    const least = !dates ? LEAST_S : times.length === 1 ? LEAST_OF_ONE_DATE_S : 0;
+    const last = times.at(-1);
+    return [Math.min(times[0], last - least), last];
+};
+
 // A box that follows the pointer and names the values.
 function tooltip(series, value) {
     let box;
@@ -74,7 +85,7 @@ export function Chart({ series, data, height = 220, label, value = String, dates
             legend: { show: false },
             cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
             scales: {
-                x: { time: true },
+                x: { time: true, range: span(dates) },
                 y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(floor, (high ?? 0) * 1.08)] },
             },
             axes: [

@@ -41,6 +41,8 @@ pub struct Config {
     pub version: &'static str,
     /// The currency of orders that name none.
     pub currency: String,
+    /// Pages of the program that a browser can open, if no gateway is before it.
+    pub links: Vec<&'static str>,
 }
 
 struct File {
@@ -159,7 +161,8 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        Config { demo: true, version: "1.2.3", currency: "BRL".to_owned() }
+        let links = vec!["docs", "readyz"];
+        Config { demo: true, version: "1.2.3", currency: "BRL".to_owned(), links }
     }
 
     async fn ask(path: &str) -> Response {
@@ -268,7 +271,9 @@ mod tests {
     #[tokio::test]
     async fn the_page_is_told_what_it_needs_to_know() {
         let told = text(ask(CONFIG).await).await;
-        assert_eq!(told, r#"{"demo":true,"version":"1.2.3","currency":"BRL"}"#);
+        let expected =
+            r#"{"demo":true,"version":"1.2.3","currency":"BRL","links":["docs","readyz"]}"#;
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -117,7 +117,8 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         pairing,
         readiness: context.readiness.clone(),
     };
-    let imports = Imports::new(metrics.imports.clone(), context.stopping.clone());
+    let authenticator = context.authenticator_of(SERVICE);
+    let imports = Imports::new(metrics.imports.clone(), authenticator, context.stopping.clone());
     let (refusals, refused) = Refusals::new();
     let serves_anyone_at = context.serves_anyone_at.clone();
     let notes = Notes { batcher: batcher.clone(), serves_anyone_at, refused };

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use inventory::audit::{INV_1, INV_2, INV_3, INV_8, INV_11, InventoryAudit};
+use inventory::audit::{INV_1, INV_2, INV_3, INV_8, INV_10, INV_11, InventoryAudit};
 use inventory::store::StockAuditStore;
-use orders::audit::{INV_4, INV_7, OrdersAudit};
+use orders::audit::{INV_4, INV_7, INV_9, OrdersAudit};
 use orders::store::{Backlog, OrderAuditStore};
 use platform::audit::{
     Audit, AuditSequence, Findings, INV_13, Invariant, JournalAudit, MAX_NAMED, Progress,
@@ -22,8 +22,10 @@ mod agreement;
 
 pub(crate) use agreement::{Agreement, INV_5};
 
-/// The invariants that can be checked in the databases alone.
-const ALL: [Invariant; 9] = [INV_1, INV_2, INV_3, INV_4, INV_5, INV_7, INV_8, INV_11, INV_13];
+/// The invariants that can be checked in the databases alone. Both services check INV-10 of what they
+/// know of an order.
+const ALL: [Invariant; 11] =
+    [INV_1, INV_2, INV_3, INV_4, INV_5, INV_7, INV_8, INV_9, INV_10, INV_11, INV_13];
 
 /// All audits, one after the other.
 pub(crate) fn audits(

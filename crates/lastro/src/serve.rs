@@ -186,7 +186,7 @@ pub(crate) struct Settings {
 pub(crate) async fn build(process: &mut Process, settings: Settings) -> Result<Api, ProgramError> {
     let Settings { databases, broker, currency, replaces_peer, is_demo } = settings;
     let currency = orders::parse_currency(currency)?;
-    process.show(orders::dashboard(currency, is_demo));
+    process.show(orders::dashboard(currency, is_demo, process.links()));
     let clock: Arc<dyn Clock> = process.context.clock.clone();
     let orders = orders::open_store(&databases.orders, process).await?;
     let stock = inventory::open_store(&databases.inventory, process).await?;

@@ -39,8 +39,9 @@ impl Entry {
                 let returned = intended.returned.as_ref().map_or(0, |returned| returned.len());
                 wanted + shipped + returned
             }
-            Event::Settled { allocated, shortages, .. } => {
-                allocated.as_ref().map_or(0, |allocated| allocated.len()) + shortages.len()
+            Event::Settled { allocated, shortages, booked_at, .. } => {
+                let allocated = allocated.as_ref().map_or(0, |allocated| allocated.len());
+                allocated + shortages.len() + booked_at.as_ref().map_or(0, Vec::len)
             }
             Event::Paid { .. } | Event::Refunded { .. } | Event::Tracked { .. } => 0,
         };

@@ -3,7 +3,8 @@
 //! [`decide::decide`] turns a batch of commands and the rows that they touch into outcomes and
 //! changes. [`registers`] has what an order intends and has, [`mod@status`] the status function and
 //! the table of requests, [`history`] the entries whose fold the registers are, [`changes`] what
-//! clients did to the order, [`payment`] its balance, and [`money`] amounts and currencies. [`backoff`] and [`window`] say when, and how many, unanswered commands are sent again.
+//! clients did to the order, [`payment`] its balance, and [`money`] amounts and currencies.
+//! [`backoff`] and [`window`] say when, and how many, unanswered commands are sent again.
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::missing_errors_doc)]
 

@@ -32,8 +32,8 @@ pub struct Balance {
     /// What must be given back: what was paid and not refunded, above the value of what the order
     /// keeps.
     pub refund_due_minor: i64,
-    /// When the order expires unless it is paid, in microseconds since 1970 UTC; `None` unless it is
-    /// `reserved`.
+    /// When the order expires unless it is paid, in microseconds since 1970 UTC; `None` unless it
+    /// is `reserved`.
     pub pay_by_micros: Option<i64>,
     /// What the numbers mean.
     pub state: PaymentState,
@@ -44,13 +44,14 @@ pub struct Balance {
 pub enum PaymentState {
     /// The order waits for its payment, or for stock and then for its payment.
     Due,
-    /// The order has what it needs.
+    /// What the order keeps is paid.
     Paid,
     /// More was paid than the order keeps.
     RefundDue,
     /// The deadline has passed. A payment brings the order back if there is stock.
     Expired,
-    /// Nothing has to be paid, and nothing to be given back.
+    /// Nothing has to be paid, and nothing to be given back: the order costs nothing, or it keeps
+    /// nothing of value and all of its money went back.
     NotDue,
 }
 
@@ -73,4 +74,21 @@ impl PaymentState {
 /// order has one payment and at most as many refunds as changes, so the sum cannot overflow.
 pub(super) fn sum(entries: &[MoneyEntry]) -> i64 {
     entries.iter().map(|entry| entry.amount_minor).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_add_up() {
+        let entry = |amount_minor| MoneyEntry {
+            reference: "r".to_owned(),
+            amount_minor,
+            seq: 2,
+            at_micros: 7,
+        };
+        assert_eq!(sum(&[]), 0);
+        assert_eq!(sum(&[entry(5), entry(7)]), 12);
+    }
 }

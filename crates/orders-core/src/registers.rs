@@ -106,6 +106,12 @@ impl Registers {
         })
     }
 
+    /// Whether the order has its units and waits for its payment.
+    pub(super) fn is_reserved(&self) -> bool {
+        let waits = self.settled_as == Some(Status::Reserved) && self.payments.is_empty();
+        waits && self.in_flight().is_none()
+    }
+
     /// The units of a product that the order keeps: what it was granted, or while the intent is
     /// ahead, what it wants. An order whose deadline passed keeps nothing (INV-10).
     pub fn kept(&self, product_id: &ProductId) -> i64 {
@@ -141,7 +147,8 @@ impl Registers {
         let refund_due_minor = self.refund_due_minor(terms);
         let state = match status {
             _ if refund_due_minor > 0 => PaymentState::RefundDue,
-            _ if paid_minor > 0 => PaymentState::Paid,
+            _ if paid_minor > 0 && self.value(terms) > 0 => PaymentState::Paid,
+            _ if paid_minor > 0 => PaymentState::NotDue,
             Status::Received | Status::Reserved if amount_minor > 0 => PaymentState::Due,
             Status::Expiring | Status::Expired => PaymentState::Expired,
             _ => PaymentState::NotDue,

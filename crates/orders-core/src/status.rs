@@ -13,8 +13,8 @@ pub enum Purpose {
     Cancel,
     /// All that the order wants shall be shipped.
     Fulfill,
-    /// The order was not paid in time. What it wanted stays written, and Inventory is sent 0 of each
-    /// product.
+    /// The order was not paid in time. What it wanted stays written, and Inventory is sent 0 of
+    /// each product.
     Expire,
     /// The order was paid after it expired, and wants again what is written.
     Revive,
@@ -221,3 +221,6 @@ impl Status {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

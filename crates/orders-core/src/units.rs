@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::{
-    Allocation, Allocations, LocationId, MAX_RETURNED, ProductId, Quantity, Returned, ReturnedUnits,
-};
+use contract::{Allocation, Allocations, LocationId, ProductId, Quantity, Returned, ReturnedUnits};
 
 /// Units by product and location; without entries of 0.
 pub(super) type UnitsByKey = BTreeMap<(ProductId, LocationId), i64>;
@@ -49,11 +47,12 @@ pub(super) fn allocations(units: UnitsByKey) -> Option<Allocations> {
     Allocations::try_from(list).ok()
 }
 
-/// The sum of both, per product and location; `None` if there would be more than [`MAX_RETURNED`]
-/// entries, or more units than a message takes.
-pub(super) fn returned_sum(a: &Returned, b: &Returned) -> Option<Returned> {
+/// The sum of both, per product and location; `None` if there would be more than
+/// [`MAX_RETURNED`](contract::MAX_RETURNED) entries, or more units than a message takes. Several
+/// entries of `more` may name the same product and location.
+pub(super) fn returned_sum(before: &Returned, more: &[ReturnedUnits]) -> Option<Returned> {
     let mut entries: BTreeMap<(ProductId, LocationId), ReturnedUnits> = BTreeMap::new();
-    for entry in a.iter().chain(b) {
+    for entry in before.iter().chain(more) {
         let key = (entry.product_id.clone(), entry.location_id.clone());
         entries
             .entry(key)
@@ -63,9 +62,6 @@ pub(super) fn returned_sum(a: &Returned, b: &Returned) -> Option<Returned> {
                 sum.written_off = sum.written_off.saturating_add(entry.written_off);
             })
             .or_insert_with(|| entry.clone());
-    }
-    if entries.len() > MAX_RETURNED {
-        return None;
     }
     Returned::try_from(entries.into_values().collect::<Vec<_>>()).ok()
 }

@@ -1,5 +1,5 @@
-//! The audit of orders: INV-4, INV-7 and INV-10, which can be checked on this service's database
-//! alone.
+//! The audit of orders: INV-4, INV-7, INV-9 and INV-10, which can be checked on this service's
+//! database alone.
 //!
 //! The service's audit worker and `lastro verify` share it.
 
@@ -7,16 +7,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{Intent, OrderId, Revision};
+use orders_core::decide::OrderState;
 use orders_core::history::{BrokenHistory, Entry, Event, fold};
 use orders_core::money;
 use orders_core::order::Order;
+use orders_core::status::Status;
 use platform::audit::{Audit, Findings, Invariant, Progress, ReadBudget, Table, Walk, read_page};
 use platform::clock::Timestamp;
 use platform::failure::Failure;
 
 use crate::store::{OrderAudit, OrderAuditStore, PendingAudit, PendingKey};
 
-/// INV-4, and with it INV-10: the fold checks the arithmetic of every line at every prefix.
+mod arithmetic;
+
+/// INV-4.
 pub const INV_4: Invariant = Invariant {
     name: "INV-4",
     says: "every order's registers and status are the fold of its history",
@@ -25,11 +29,23 @@ pub const INV_4: Invariant = Invariant {
 /// INV-7.
 pub const INV_7: Invariant = Invariant {
     name: "INV-7",
-    says: "a command is pending exactly while the intent is ahead of the facts",
+    says: "a command is pending exactly while the intent is ahead, a deadline while it is reserved",
+    counted: "orders",
+};
+/// INV-9.
+pub const INV_9: Invariant = Invariant {
+    name: "INV-9",
+    says: "what is past reserved is paid, and every refund that is due is the arithmetic",
+    counted: "orders with a payment",
+};
+/// INV-10.
+pub const INV_10: Invariant = Invariant {
+    name: "INV-10",
+    says: "the units of every line add up: ordered, wanted, allocated, shipped, returned",
     counted: "orders",
 };
 
-/// Audits the orders, and then the pending commands, page by page.
+/// Audits the orders, then the pending commands and then the deadlines, page by page.
 ///
 /// A round reads the rows of each that are new since the last round, and a stretch of older ones.
 #[derive(Debug)]
@@ -39,26 +55,28 @@ pub struct OrdersAudit {
     under_way: bool,
     orders: Walk<OrderId>,
     pending: Walk<PendingKey>,
+    deadlines: Walk<PendingKey>,
 }
 
 impl OrdersAudit {
     pub fn new(store: Arc<dyn OrderAuditStore>, budget: ReadBudget) -> Self {
         let orders = Walk::new(budget.round);
-        let pending = Walk::new(budget.round);
-        Self { store, budget, under_way: false, orders, pending }
+        let [pending, deadlines] = [Walk::new(budget.round); 2];
+        Self { store, budget, under_way: false, orders, pending, deadlines }
     }
 }
 
 #[async_trait]
 impl Audit for OrdersAudit {
     fn invariants(&self) -> Vec<Invariant> {
-        vec![INV_4, INV_7]
+        vec![INV_4, INV_7, INV_9, INV_10]
     }
 
     async fn step(&mut self, findings: &mut Findings) -> Result<Progress, Failure> {
         if !self.under_way {
             self.orders.begin(self.store.last_order_id().await?);
             self.pending.begin(self.store.last_pending().await?);
+            self.deadlines.begin(self.store.last_deadline().await?);
             self.under_way = true;
         }
         if let Some(page) = self.orders.page(self.budget.page) {
@@ -70,8 +88,14 @@ impl Audit for OrdersAudit {
             let pending = self.store.pending_after(page.after, page.limit).await?;
             let pending = page.of(pending, |command| command.key);
             findings.read(pending.len());
-            pending.iter().for_each(|command| judge_orphan(command, findings));
+            pending.iter().for_each(|row| judge_orphan("a command is pending", row, findings));
             self.pending.went(pending.last().map(|command| command.key), pending.len());
+        } else if let Some(page) = self.deadlines.page(self.budget.page) {
+            let deadlines = self.store.deadlines_after(page.after, page.limit).await?;
+            let deadlines = page.of(deadlines, |deadline| deadline.key);
+            findings.read(deadlines.len());
+            deadlines.iter().for_each(|row| judge_orphan("a deadline is set", row, findings));
+            self.deadlines.went(deadlines.last().map(|deadline| deadline.key), deadlines.len());
         } else {
             self.under_way = false;
             return Ok(Progress::RoundOver);
@@ -110,7 +134,7 @@ impl Table for dyn OrderAuditStore + '_ {
     }
 }
 
-/// Checks one snapshot of one order (INV-4, INV-7, INV-10).
+/// Checks one snapshot of one order.
 fn judge(audit: &OrderAudit, findings: &mut Findings) {
     let id = audit.order_id;
     findings.checked(INV_4, 1);
@@ -124,6 +148,11 @@ fn judge(audit: &OrderAudit, findings: &mut Findings) {
     findings.demand(INV_4, audit.digest == first, || {
         format!("order {id}: its digest is {}, that of its lines is {first}", audit.digest)
     });
+    findings.checked(INV_10, 1);
+    if let Some(why) = arithmetic::broken(audit) {
+        findings.violated(INV_10, format!("order {id}, {why}"));
+        return;
+    }
     let order = match folded(audit) {
         Ok(order) => order,
         Err(broken) => {
@@ -133,6 +162,8 @@ fn judge(audit: &OrderAudit, findings: &mut Findings) {
     };
     judge_state(audit, &order, findings);
     judge_pending(audit, &order, findings);
+    judge_deadline(audit, &order, findings);
+    judge_money(audit, &order, findings);
 }
 
 /// The order that an audited history adds up to.
@@ -153,7 +184,10 @@ pub fn folded(audit: &OrderAudit) -> Result<Order, BrokenHistory> {
 /// Compares the columns beside the history with the fold (INV-4).
 fn judge_state(audit: &OrderAudit, order: &Order, findings: &mut Findings) {
     let id = audit.order_id;
-    let expected = (order.last_seq > 1).then(|| order.state());
+    // What is to be given back is judged with the money (INV-9).
+    let refund_due_minor = audit.state.map_or(0, |state| state.refund_due_minor);
+    let state = || OrderState { refund_due_minor, ..order.state() };
+    let expected = (order.last_seq > 1).then(state);
     findings.demand(INV_4, audit.state == expected, || {
         format!("order {id}: its state is {:?}, its history says {expected:?}", audit.state)
     });
@@ -184,6 +218,64 @@ fn judge_pending(audit: &OrderAudit, order: &Order, findings: &mut Findings) {
     });
 }
 
+/// Compares the deadline with the status (INV-7). When it passes is not judged: leases postpone it.
+fn judge_deadline(audit: &OrderAudit, order: &Order, findings: &mut Findings) {
+    let (id, status) = (audit.order_id, order.status());
+    let is_reserved = status == Status::Reserved;
+    findings.demand(INV_7, audit.deadline.is_some() == is_reserved, || {
+        let has = if audit.deadline.is_some() { "a" } else { "no" };
+        format!("order {id} is {}, and has {has} deadline", status.as_str())
+    });
+}
+
+/// Adds up the money by the entries alone, and compares it with what the order keeps (INV-9).
+fn judge_money(audit: &OrderAudit, order: &Order, findings: &mut Findings) {
+    let id = audit.order_id;
+    let mut paid = 0_i64;
+    let mut refunded = 0_i64;
+    for entry in &audit.history {
+        match &entry.event {
+            Event::Paid { amount_minor, .. } => paid = paid.saturating_add(*amount_minor),
+            Event::Refunded { amount_minor, .. } => {
+                refunded = refunded.saturating_add(*amount_minor)
+            }
+            Event::Intended(_) | Event::Settled { .. } | Event::Tracked { .. } => {}
+        }
+    }
+    let kept = audit.terms.value_of(|product_id| order.registers.kept(product_id));
+    let status = order.status();
+    if audit.terms.payment.is_some() {
+        findings.checked(INV_9, 1);
+        findings.demand(INV_9, !is_past_reserved(status) || paid >= kept, || {
+            let status = status.as_str();
+            format!("order {id} is {status}, {paid} of {kept} minor units are paid")
+        });
+    }
+    let due = (paid - refunded - kept).max(0) * i64::from(paid > 0);
+    let stored = audit.state.map_or(0, |state| state.refund_due_minor);
+    findings.demand(INV_9, stored == due, || {
+        format!("order {id}: {stored} minor units are said to be given back, it is {due}")
+    });
+}
+
+/// Whether an order has this status only if it is paid, should it have to be.
+fn is_past_reserved(status: Status) -> bool {
+    match status {
+        Status::Confirmed
+        | Status::Amending
+        | Status::Fulfilling
+        | Status::Fulfilled
+        | Status::Reviving => true,
+        Status::Received
+        | Status::Reserved
+        | Status::Rejected
+        | Status::Cancelling
+        | Status::Cancelled
+        | Status::Expiring
+        | Status::Expired => false,
+    }
+}
+
 /// When the newest revision was made.
 fn made_at(audit: &OrderAudit) -> i64 {
     let is_intent = |entry: &&Entry| matches!(entry.event, Event::Intended(_));
@@ -191,11 +283,10 @@ fn made_at(audit: &OrderAudit) -> i64 {
     newest.map_or(audit.created_at_micros, |entry| entry.at_micros)
 }
 
-/// Finds pending commands without an order (INV-7).
-fn judge_orphan(command: &PendingAudit, findings: &mut Findings) {
-    findings.demand(INV_7, command.has_order, || {
-        format!("a command is pending for {}, which does not exist", command.name)
-    });
+/// Finds pending commands and deadlines without an order (INV-7).
+fn judge_orphan(what: &str, row: &PendingAudit, findings: &mut Findings) {
+    findings
+        .demand(INV_7, row.has_order, || format!("{what} for {}, which does not exist", row.name));
 }
 
 #[cfg(test)]

@@ -424,7 +424,7 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         let database_url = file.secret("database_url", database_url, database_url_file)?;
         let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
         let currency = parse_currency(file.or(currency, "currency")?)?;
-        process.show(dashboard(currency, false));
+        process.show(dashboard(currency, false, process.links()));
         let database = open_store(&database_url, process).await?;
         if common.replace_peer {
             database.pairing.forget().await?;
@@ -440,10 +440,11 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
     .await
 }
 
-/// The page at `/` of a program that runs the service. In a demo, it places test orders.
-pub fn dashboard(currency: Currency, is_demo: bool) -> Page {
-    let currency = currency.to_string();
-    dashboard::page(&Config { demo: is_demo, version: env!("CARGO_PKG_VERSION"), currency })
+/// The page at `/` of a program that runs the service. In a demo, it places test orders. `links` are
+/// pages of the program.
+pub fn dashboard(currency: Currency, is_demo: bool, links: Vec<&'static str>) -> Page {
+    let (version, currency) = (env!("CARGO_PKG_VERSION"), currency.to_string());
+    dashboard::page(&Config { demo: is_demo, version, currency, links })
 }
 
 /// Parses the currency of orders that do not name one; BRL if not configured.

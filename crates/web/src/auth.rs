@@ -9,9 +9,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 
 use crate::problem::{Code, Problem};
 
-pub(crate) use access::Access;
+pub use access::Access;
+pub use authenticator::Authenticator;
 use authenticator::Denied;
-pub(crate) use authenticator::{Authenticator, has_credential};
+pub(crate) use authenticator::has_credential;
 
 mod access;
 mod authenticator;

@@ -5,7 +5,7 @@
 #![warn(missing_docs)]
 #![warn(clippy::missing_errors_doc)]
 
-pub use auth::{Rule, require};
+pub use auth::{Access, Authenticator, Rule, require};
 pub use edge::{Edge, RequestId, Site, TraceParent};
 pub use headers::{
     Conditions, IDEMPOTENT_REPLAYED, Wait, conditions, idempotency_key, preferred_wait,

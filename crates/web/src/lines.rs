@@ -33,7 +33,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// million rows fit. Only then [`send`](Self::send) waits.
 ///
 /// If it is dropped before [`finish`](Self::finish), the connection is cut, so that the client
-/// cannot take what it has for the whole.
+/// cannot take what it has for the whole. What it left behind is dropped at once.
 pub struct Lines {
     shared: Arc<Shared>,
 }
@@ -80,7 +80,8 @@ impl fmt::Debug for Lines {
 
 impl Lines {
     /// Begins an answer: returns its writing end, and the response. `held` is dropped when the
-    /// answer is written *and* sent, before the client sees its end.
+    /// answer is written *and* sent, before the client sees its end; or when the writing end is
+    /// dropped unfinished, whether the client is gone or not.
     pub fn begin(held: impl Send + Sync + 'static) -> (Self, Response) {
         let state = State {
             left: VecDeque::new(),
@@ -143,11 +144,10 @@ impl Lines {
 impl Drop for Lines {
     fn drop(&mut self) {
         let mut state = self.shared.state();
-        if state.end.is_none() {
-            state.end = Some(End::Cut);
-            state.wake();
-        }
-        let held = state.release();
+        let held = match state.end {
+            Some(_) => state.release(),
+            None => state.cut(),
+        };
         drop(state);
         drop(held);
     }
@@ -166,6 +166,15 @@ impl State {
             true => self.held.take(),
             false => None,
         }
+    }
+
+    /// Ends the answer where it is. Takes what is held: nothing is kept for the client any more.
+    fn cut(&mut self) -> Option<Held> {
+        self.end = Some(End::Cut);
+        self.left.clear();
+        self.bytes = 0;
+        self.wake();
+        self.held.take()
     }
 
     fn add(&mut self, lines: Vec<u8>) {
@@ -319,6 +328,20 @@ mod tests {
         lines.send(LINE.into()).await.expect("a client");
         drop(lines);
         assert!(response.into_body().collect().await.is_err());
+    }
+
+    /// The connection of a client that hung up may end later.
+    #[tokio::test]
+    async fn what_is_held_is_dropped_with_an_answer_that_was_not_finished() {
+        let held = Arc::new(());
+        let (lines, response) = Lines::begin(held.clone());
+        lines.send(LINE.into()).await.expect("a client");
+        let shared = lines.shared.clone();
+        drop(lines);
+        assert_eq!(Arc::strong_count(&held), 1, "nothing is kept for the client");
+        let left = shared.state().left.len();
+        assert_eq!(left, 0);
+        drop(response);
     }
 
     #[tokio::test]

@@ -157,7 +157,7 @@ impl Context {
     }
 
     /// What proves to a service who a client is.
-    pub(crate) fn authenticator_of(&self, service: &str) -> Authenticator {
+    pub fn authenticator_of(&self, service: &str) -> Authenticator {
         self.authenticator(self.keys.as_ref().map(|keys| keys.of_service(service)))
     }
 
@@ -329,6 +329,22 @@ impl Process {
     /// Serves this page at `/`, instead of the one that only says what the program is.
     pub fn show(&mut self, page: Page) {
         self.page = page;
+    }
+
+    /// The program's own pages that a browser can open at its address: it sends no key.
+    pub fn links(&self) -> Vec<&'static str> {
+        let Context { keys, tokens, docs_public, .. } = &self.context;
+        let is_open = keys.is_none() && tokens.is_none();
+        let is_described = is_open || *docs_public;
+        let has_probes = self.metrics_listener.is_none();
+        let links = [
+            ("docs", is_described),
+            ("openapi.json", is_described),
+            ("metrics", has_probes && is_open),
+            ("readyz", has_probes),
+            ("version", is_described),
+        ];
+        links.into_iter().filter(|(_, is_there)| *is_there).map(|(path, _)| path).collect()
     }
 
     /// The address that the program listens on, with the actual port.

@@ -19,6 +19,8 @@ export default {
     'page.none': 'There is no such page',
     'foot.label': 'About this program',
     'foot.docs': 'API documentation',
+    'foot.orders/docs': 'API of orders',
+    'foot.inventory/docs': 'API of inventory',
     'foot.openapi.json': 'OpenAPI',
     'foot.metrics': 'Metrics',
     'foot.readyz': 'Readiness',

@@ -19,6 +19,8 @@ export default {
     'page.none': 'Esta página não existe',
     'foot.label': 'Sobre este programa',
     'foot.docs': 'Documentação da API',
+    'foot.orders/docs': 'API de pedidos',
+    'foot.inventory/docs': 'API de estoque',
     'foot.openapi.json': 'OpenAPI',
     'foot.metrics': 'Métricas',
     'foot.readyz': 'Prontidão',

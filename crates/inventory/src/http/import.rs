@@ -14,7 +14,7 @@ use platform::keys::Principal;
 use tokio_util::sync::CancellationToken;
 use web::body::{Parsed, text_not_blank};
 use web::problem::{Code, Fault, FaultCode, Problem, WriteProblems};
-use web::{Lines, Query, Unreadable, Upload, idempotency_key};
+use web::{Access, Authenticator, Lines, Query, Unreadable, Upload, idempotency_key};
 
 use crate::metrics::ImportMetrics;
 use crate::service::Service;
@@ -48,6 +48,8 @@ const MAX_DURATION: Duration = Duration::from_secs(30 * 60);
 pub(crate) struct Imports {
     running: Running,
     pub(super) metrics: ImportMetrics,
+    /// Tells whether a client is still let in.
+    authenticator: Authenticator,
     /// Cancelled when the shutdown begins.
     stopping: CancellationToken,
 }
@@ -63,8 +65,12 @@ struct Place {
 }
 
 impl Imports {
-    pub(crate) fn new(metrics: ImportMetrics, stopping: CancellationToken) -> Self {
-        Self { running: Running::default(), metrics, stopping }
+    pub(crate) fn new(
+        metrics: ImportMetrics,
+        authenticator: Authenticator,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self { running: Running::default(), metrics, authenticator, stopping }
     }
 
     /// Takes a place. A client has one at most, so that a slow one does not keep others away.
@@ -116,8 +122,9 @@ fn is_free(running: &BTreeSet<String>, client: &str) -> Result<(), Problem> {
 /// CSV has a header with the columns `product_id`, `quantity` and, if wanted, `name` and
 /// `location_id`, in any order; commas or semicolons separate the cells (RFC 4180, UTF-8). NDJSON
 /// has one object per line. A row has at most 8 KiB, a file 64 MiB and 1 000 000 rows, and names a
-/// product at a location once. With `dry_run=true`, the answer says what would be counted, and
-/// nothing is written. A client runs one import at a time.
+/// product at a location once; a row that cannot be read does not count. With `dry_run=true`, the
+/// answer says what would be counted, and nothing is written. A client runs one import at a time. An
+/// import stops when its key is revoked.
 #[utoipa::path(
     post, path = "/api/inventory/import", tag = "inventory", operation_id = "importStock",
     request_body(content((String = "text/csv", example = "product_id,name,quantity,location_id\n789,Blue mug,12,main\n"), (NewCountRow = "application/x-ndjson"))),
@@ -143,6 +150,7 @@ pub(super) async fn import(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    let access = Access::of(&service.imports.authenticator, &parts.headers, &client);
     let request_id = requester.request_id.clone().unwrap_or_default();
     let (media_type, mut upload) = begin(&parts.headers, body).await?;
     let mut rows = Rows::of(media_type);
@@ -164,7 +172,8 @@ pub(super) async fn import(
     };
     let (lines, response) = Lines::begin(place);
     // A task of its own: it goes on reading while the client does not read the answer.
-    tokio::spawn(Import::new(service, terms, request_id, upload, (rows, digest)).run(lines));
+    let import = Import::new(service, terms, request_id, access, upload, (rows, digest));
+    tokio::spawn(import.run(lines));
     Ok(response)
 }
 

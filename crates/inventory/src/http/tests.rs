@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
-use web::Edge;
 use web::feed::{Feed, Followed};
 use web::program::Context;
+use web::{Authenticator, Edge};
 
 use super::*;
 use crate::audit::InventoryAudit;
@@ -92,7 +92,7 @@ impl Api {
             batcher,
             ids: ids.clone(),
             searches: Searches::default(),
-            imports: Imports::new(imports, CancellationToken::new()),
+            imports: Imports::new(imports, Authenticator::default(), CancellationToken::new()),
         });
         let router = Edge::new("inventory", shared, ids).wrap(routes(service.clone()).into());
         Self { router, service, folder }

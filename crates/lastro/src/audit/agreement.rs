@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contract::{Allocations, OrderId, Revision};
+use contract::{Allocations, OrderId, Returned, Revision};
 use inventory::store::{StockAuditStore, Stored};
 use inventory_core::reservation::Reservation;
 use orders::audit::folded;
@@ -202,7 +202,18 @@ fn disagreement(
         let wanted = &intent.shipped;
         return Some(format!("{wanted:?} shall be shipped, Inventory shipped {shipped:?}"));
     }
+    let returned = returned(reservation);
+    if intent.revision == facts.revision && intent.returned != returned {
+        let wanted = &intent.returned;
+        return Some(format!("{wanted:?} came back, Inventory booked {returned:?}"));
+    }
     None
+}
+
+/// The units that came back, as Inventory booked them.
+fn returned(reservation: &Reservation) -> Returned {
+    let entries = reservation.returns.iter().map(|found| found.units.clone()).collect();
+    Returned::sorted(entries).unwrap_or_default()
 }
 
 /// The units that have left the stock, by stock key.

@@ -5,9 +5,10 @@ use contract::{OrderId, Quantity};
 use inventory_core::admin::Requester;
 use inventory_core::decide as stock;
 use inventory_core::stock::{RequestCause, RequestId};
+use orders_core::changes::RequestKey;
 use orders_core::decide as order;
 use orders_core::money::Currency;
-use orders_core::order::{OrderLine, Terms};
+use orders_core::order::{OrderLine, PaymentTerms, Terms};
 use platform::clock::{Clock, ManualClock, Timestamp};
 use testbed::write_past;
 
@@ -106,7 +107,8 @@ impl Services {
     }
 }
 
-/// Services with an order in every state, a rejection for each reason, and a tombstone.
+/// Services with orders in many states, a rejection for each reason, a tombstone, and an order that
+/// was paid, shipped in part, cancelled in part and returned in part.
 async fn busy_services() -> Services {
     let services = Services::new();
     services.receive(1, 10).await;
@@ -122,6 +124,13 @@ async fn busy_services() -> Services {
     services.order(place(7, "mug", 1)).await;
     services.order(place(8, "mug", 1)).await;
     services.complete(cancel(8)).await;
+    for n in [9, 10] {
+        services.complete(place_to_pay(n, "mug", 3)).await;
+    }
+    services.order(pay(10)).await;
+    for change in [ship_one(10), cancel_one(10), return_one(10)] {
+        services.complete(change).await;
+    }
     services
 }
 
@@ -140,6 +149,7 @@ fn place(n: u128, product: &str, units: u32) -> order::OrderCommand {
         currency: Currency::BRL,
         total_minor: 100 * i64::from(units),
         lines: vec![line],
+        payment: None,
     };
     let digest = contract::Intent::placed(terms.ordered()).digest();
     order::OrderCommand::Place(Box::new(order::Placement {
@@ -152,16 +162,64 @@ fn place(n: u128, product: &str, units: u32) -> order::OrderCommand {
     }))
 }
 
+/// The same order, which waits for its payment.
+fn place_to_pay(n: u128, product: &str, units: u32) -> order::OrderCommand {
+    let order::OrderCommand::Place(mut placement) = place(n, product, units) else {
+        unreachable!("it is a placement")
+    };
+    placement.terms.payment = Some(PaymentTerms { within_s: 60 });
+    order::OrderCommand::Place(placement)
+}
+
+fn request(n: u128, request: order::OrderRequest) -> order::OrderCommand {
+    let (request, context) = (Box::new(request), order::RequestContext::default());
+    order::OrderCommand::Request { order_id: id(n), request, context }
+}
+
 fn cancel(n: u128) -> order::OrderCommand {
-    order::OrderCommand::Cancel {
-        order_id: id(n),
-        reason: None,
-        context: order::RequestContext::default(),
-    }
+    request(n, order::OrderRequest::Cancel { reason: None })
 }
 
 fn fulfill(n: u128) -> order::OrderCommand {
-    order::OrderCommand::Fulfill { order_id: id(n), context: order::RequestContext::default() }
+    request(n, order::OrderRequest::Fulfill)
+}
+
+fn pay(n: u128) -> order::OrderCommand {
+    request(n, order::OrderRequest::Pay { reference: "ch_1".to_owned(), amount_minor: None })
+}
+
+/// A shipment of one mug.
+fn ship_one(n: u128) -> order::OrderCommand {
+    let quantity = Quantity::new(1).expect("a quantity");
+    let line = order::ShipmentLine { product_id: mug(), location_id: None, quantity };
+    let lines = Some(vec![line]);
+    request(n, order::OrderRequest::Ship { key: key("ship"), lines, tracking: None })
+}
+
+/// A cancellation of one mug.
+fn cancel_one(n: u128) -> order::OrderCommand {
+    let quantity = Quantity::new(1).expect("a quantity");
+    let lines = vec![order::UnitsOfProduct { product_id: mug(), quantity }];
+    request(n, order::OrderRequest::CancelLines { key: key("cancel"), lines, reason: None })
+}
+
+/// A return of one mug, to a location that Inventory does not know.
+fn return_one(n: u128) -> order::OrderCommand {
+    let line = order::ReturnLine {
+        product_id: mug(),
+        quantity: Quantity::new(1).expect("a quantity"),
+        location_id: Some("closed".parse().expect("an id")),
+        disposition: order::Disposition::Quarantine,
+    };
+    request(n, order::OrderRequest::Return { key: key("return"), lines: vec![line], reason: None })
+}
+
+fn mug() -> contract::ProductId {
+    "mug".parse().expect("an id")
+}
+
+fn key(text: &str) -> RequestKey {
+    RequestKey { key: text.to_owned(), digest: contract::Digest::of(text.as_bytes()) }
 }
 
 #[tokio::test]
@@ -169,7 +227,7 @@ async fn services_with_an_order_in_every_state_are_clean() {
     let report = busy_services().await.report().await;
     assert!(report.is_clean(), "{report}");
     let checked: Vec<u64> = report.findings().map(|(_, checked, _)| checked).collect();
-    assert_eq!(checked, [8, 1, 7, 8, 15, 8, 2, 8, 29], "{report}");
+    assert_eq!(checked, [8, 1, 7, 8, 15, 8, 2, 2, 20, 8, 29], "{report}");
     assert_eq!(report.backlog.commands, 2);
     assert!(report.to_string().contains("pending commands: 2, oldest 0.0 s"), "{report}");
 }
@@ -206,7 +264,8 @@ async fn every_kind_of_damage_is_found_and_named() {
 ///
 /// Orders 1 to 4 were reserved two units each; 1 was cancelled, 2 shipped, 3 is being cancelled. 5
 /// was rejected for want of mugs, 6 because its product is unknown. 7 is received, and the
-/// cancellation of 8 left a tombstone. Movements 1 and 2 are receipts.
+/// cancellation of 8 left a tombstone. 9 waits for its payment; of 10, which is paid, a unit was shipped
+/// and came back, one was cancelled and one is held. Movements 1 and 2 are receipts.
 fn damages() -> Vec<(&'static str, String, Invariant)> {
     let inventory = |sql: &str, invariant| ("inventory.db", sql.to_owned(), invariant);
     let reservation = |set: &str, order: u32, invariant| {
@@ -260,5 +319,14 @@ fn damages() -> Vec<(&'static str, String, Invariant)> {
         ("orders.db", "DELETE FROM order_states WHERE order_no = 4".to_owned(), INV_7),
         ("orders.db", "DELETE FROM pending_commands WHERE revision = 1".to_owned(), INV_7),
         ("orders.db", "UPDATE pending_commands SET revision = 7".to_owned(), INV_7),
+        ("orders.db", "DELETE FROM payment_deadlines".to_owned(), INV_7),
+        ("orders.db", "UPDATE payment_deadlines SET order_no = 10".to_owned(), INV_7),
+        ("orders.db", "UPDATE payment_deadlines SET order_no = 99".to_owned(), INV_7),
+        state("refund_due_minor = NULL", 10, INV_9),
+        state("refund_due_minor = 99", 10, INV_9),
+        state("history = replace(history, '\"amount\":300', '\"amount\":299')", 10, INV_9),
+        state("history = replace(history, '\"closed\",0,1,0', '\"closed\",0,2,0')", 10, INV_10),
+        state("history = replace(history, '\"closed\",0,1,0', '\"closed\",1,0,0')", 10, INV_5),
+        state("history = replace(history, '\"main\"]]', '\"shop\"]]')", 10, INV_5),
     ]
 }

@@ -178,7 +178,8 @@ fn add_feed(
     let Feed { name, path, types, schema, says } = feed;
     let mut of_channel = Map::new();
     for event_type in *types {
-        let short = event_type.rsplit('.').next().expect("a word");
+        // Behind `dev.lastro.` and what it is about.
+        let short = event_type.splitn(4, '.').nth(3).expect("what happened");
         messages.insert(
             format!("{name}.{short}"),
             json!({

@@ -84,8 +84,8 @@ async fn what_is_written_past_the_services_is_reported_by_them_and_by_verify_wat
         .await;
     }
     let invariants = [
-        "INV-1  ", "INV-2  ", "INV-3  ", "INV-4  ", "INV-5  ", "INV-7  ", "INV-8  ", "INV-11 ",
-        "INV-13 ",
+        "INV-1  ", "INV-2  ", "INV-3  ", "INV-4  ", "INV-5  ", "INV-7  ", "INV-8  ", "INV-9  ",
+        "INV-10 ", "INV-11 ", "INV-13 ",
     ];
     let orders = [&confirmed, &held, &rejected].map(String::as_str);
     let all = invariants.iter().chain(&orders);

@@ -23,8 +23,9 @@ const ORDERS: &str = "
     order_history:
     order_lines:
     order_list:
-    order_states: SELECT, INSERT, status, revision, settled, last_seq, digest, updated_at, history
+    order_states: SELECT, INSERT, status, revision, settled, last_seq, digest, updated_at, history, refund_due_minor
     orders: SELECT, INSERT, order_id (but a trigger forbids it)
+    payment_deadlines: SELECT, INSERT, armed_at, pay_by, DELETE
     pending_commands: SELECT, INSERT, attempt, sent_at, next_attempt_at, DELETE
     quarantine: SELECT, INSERT, count, last_at, discarded_at, discarded_by, DELETE
     schema_migrations: SELECT";
@@ -49,10 +50,11 @@ const INVENTORY: &str = "
     products: SELECT, INSERT, name, search_name, low_stock_at, updated_at
     products_product_no_seq:
     quarantine: SELECT, INSERT, count, last_at, discarded_at, discarded_by, DELETE
-    reservations: SELECT, INSERT, digest, updated_at, revision, allocations, shortages
+    reservations: SELECT, INSERT, digest, updated_at, revision, allocations, shortages, returns
+    returns:
     schema_migrations: SELECT
     shortages:
-    stock: SELECT, INSERT, on_hand, reserved, last_seq, last_movement";
+    stock: SELECT, INSERT, on_hand, reserved, last_seq, last_movement, quarantined";
 
 /// What `lastro verify` reads.
 const ORDERS_OF_READER: &str = "
@@ -71,6 +73,7 @@ const ORDERS_OF_READER: &str = "
     order_list:
     order_states: SELECT
     orders: SELECT
+    payment_deadlines: SELECT
     pending_commands: SELECT
     quarantine:
     schema_migrations: SELECT";
@@ -95,6 +98,7 @@ const INVENTORY_OF_READER: &str = "
     products_product_no_seq:
     quarantine:
     reservations: SELECT
+    returns:
     schema_migrations: SELECT
     shortages:
     stock: SELECT";

@@ -42,14 +42,16 @@ pub enum OrderRequest {
     Pay {
         /// What tells the payment from others.
         reference: String,
-        /// The amount in minor units, at least 1; `None` for what the order costs.
+        /// The amount in minor units, from 1 to
+        /// [`MAX_TOTAL_MINOR`](crate::money::MAX_TOTAL_MINOR); `None` for what the order costs.
         amount_minor: Option<i64>,
     },
     /// To record a refund. Recorded once per reference.
     Refund {
         /// What tells the refund from others.
         reference: String,
-        /// The amount in minor units, at least 1.
+        /// The amount in minor units, from 1 to
+        /// [`MAX_TOTAL_MINOR`](crate::money::MAX_TOTAL_MINOR).
         amount_minor: i64,
     },
     /// To cancel units that are not shipped.

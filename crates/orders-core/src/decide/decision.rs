@@ -122,7 +122,8 @@ pub enum Refusal {
     /// The order's current status does not allow the request.
     InvalidTransition(Status),
     /// The order was changed too often ([`MAX_CHANGES`](super::MAX_CHANGES)), or its history is too
-    /// long ([`MAX_HISTORY_BYTES`](super::MAX_HISTORY_BYTES)).
+    /// long ([`MAX_HISTORY_BYTES`](super::MAX_HISTORY_BYTES)). A refund of all that is owed is never
+    /// refused for that.
     TooManyChanges,
     /// Inventory is taking units from the order, and Orders cannot know which. A retry succeeds as
     /// soon as Inventory has answered.
@@ -291,6 +292,7 @@ impl Order {
             refund_due_minor: self.registers.refund_due_minor(&self.terms),
         }
     }
+
     /// The deadline of the order's payment, while it is `reserved` (INV-7).
     pub fn deadline(&self) -> Option<Deadline> {
         self.terms.payment?;

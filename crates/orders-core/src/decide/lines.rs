@@ -25,12 +25,20 @@ pub(super) fn take(
 /// # Errors
 ///
 /// [`Refusal::QuantityUnavailable`] if there is anything in the list.
-pub(super) fn refuse(unavailable: Vec<Unavailable>) -> Result<(), Refusal> {
+pub(super) fn refuse(mut unavailable: Vec<Unavailable>) -> Result<(), Refusal> {
+    unavailable.sort_by_key(|one| one.line);
     if unavailable.is_empty() { Ok(()) } else { Err(Refusal::QuantityUnavailable(unavailable)) }
 }
 
+/// The lines with their indices, first those that name a location: the others get what is left.
+pub(super) fn named_first<T>(lines: &[T], names_location: impl Fn(&T) -> bool) -> Vec<(usize, &T)> {
+    let mut lines: Vec<_> = lines.iter().enumerate().collect();
+    lines.sort_by_key(|(_, line)| !names_location(line));
+    lines
+}
+
 /// The units of a shipment: from the location that a line names, or else from each location in
-/// turn.
+/// turn. No line takes units that another line names.
 ///
 /// # Errors
 ///
@@ -39,7 +47,7 @@ pub(super) fn pick(held: &UnitsByKey, lines: &[ShipmentLine]) -> Result<UnitsByK
     let mut held = held.clone();
     let mut shipment = UnitsByKey::new();
     let mut unavailable = Vec::new();
-    for (line, units) in lines.iter().enumerate() {
+    for (line, units) in named_first(lines, |line| line.location_id.is_some()) {
         let serves = |(product_id, location_id): &(ProductId, LocationId)| {
             *product_id == units.product_id
                 && units.location_id.as_ref().is_none_or(|asked| asked == location_id)

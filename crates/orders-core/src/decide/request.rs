@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use contract::{Allocation, Intent, ProductId, Returned, Wanted, WantedLine};
+use contract::{Allocation, Intent, ProductId, Wanted, WantedLine};
 
 use super::command::{OrderRequest, RequestContext, ReturnLine, ShipmentLine, UnitsOfProduct};
 use super::decision::{Refusal, Unavailable};
-use super::lines::{Out, pick, refuse, take};
+use super::lines::{Out, named_first, pick, refuse, take};
 use crate::changes::{RequestKey, Tracking};
 use crate::history::{Event, Intended};
-use crate::money::MAX_TOTAL_MINOR;
 use crate::order::Order;
 use crate::payment::sum;
 use crate::status::{Admission, Purpose, RequestKind, Status};
@@ -179,16 +178,15 @@ impl By<'_> {
         if !registers.payments.is_empty() || total == 0 {
             return Err(Refusal::AlreadyPaid);
         }
-        let is_over =
-            matches!(self.status(), Status::Rejected | Status::Cancelling | Status::Cancelled);
+        // An order that is over costs nothing any more. What comes all the same is recorded, and owed.
         let amount_minor = amount_minor.unwrap_or(total);
-        if !is_over && amount_minor < balance.amount_minor {
+        if amount_minor < balance.amount_minor {
             return Err(Refusal::Underpaid { due_minor: balance.amount_minor });
         }
         let paid = Event::Paid {
             actor: self.context.actor.clone(),
             reference: reference.to_owned(),
-            amount_minor: amount_minor.min(MAX_TOTAL_MINOR),
+            amount_minor,
         };
         let revives = self.status().admits(RequestKind::Pay) == Admission::Next;
         let revived = revives.then(|| Event::from(self.intended(Purpose::Revive)));
@@ -210,7 +208,10 @@ impl By<'_> {
         if amount_minor > most_minor {
             return Err(Refusal::RefundExceedsPayment { most_minor });
         }
-        self.admit_entry()?;
+        // What is owed can always be given back, and then nothing is owed any more.
+        if amount_minor != registers.refund_due_minor(&self.order.terms) {
+            self.admit_entry()?;
+        }
         let (actor, reference) = (self.context.actor.clone(), reference.to_owned());
         Ok(Step::Next(vec![Event::Refunded { actor, reference, amount_minor }]))
     }
@@ -345,18 +346,15 @@ impl By<'_> {
         let mut out = Out::of(before);
         let mut unavailable = Vec::new();
         let mut entries = Vec::new();
-        for (line, back) in lines.iter().enumerate() {
+        for (line, back) in named_first(lines, |line| line.location_id.is_some()) {
             match out.take(back) {
                 Ok(parts) => entries.extend(parts),
                 Err(available) => unavailable.push(Unavailable { line, available }),
             }
         }
         refuse(unavailable)?;
-        let mut returned = before.returned.clone();
-        for entry in entries {
-            let entry = Returned::try_from(vec![entry]).expect("an entry has units");
-            returned = units::returned_sum(&returned, &entry).ok_or(Refusal::TooManyChanges)?;
-        }
+        let returned = units::returned_sum(&before.returned, &entries);
+        let returned = returned.ok_or(Refusal::TooManyChanges)?;
         let next = Intent { returned: returned.clone(), ..before.clone() };
         let next = Intended {
             reason,

@@ -62,10 +62,12 @@ impl EntryKind {
 
     /// The kind of an entry that follows on these registers.
     ///
-    /// A change is no news about the status unless it ships the rest: then the order is `fulfilled`
-    /// by the answer to it.
+    /// A payment that an order was reserved for confirms it; every other one is recorded beside its
+    /// status. A change is no news about the status unless it ships the rest: then the order is
+    /// `fulfilled` by the answer to it.
     pub fn of(before: &Registers, entry: &Entry) -> Self {
         match &entry.event {
+            Event::Paid { .. } if before.is_reserved() => Self::Status(entry.status),
             Event::Paid { .. } => Self::Paid,
             Event::Refunded { .. } => Self::Refunded,
             Event::Tracked { .. } => Self::ShipmentTracked,
@@ -91,5 +93,23 @@ impl EntryKind {
             }
             Event::Settled { .. } | Event::Intended(_) => Self::Status(entry.status),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_is_listed_once_and_has_a_name_of_its_own() {
+        let kinds: Vec<_> = EntryKind::all().collect();
+        let names: BTreeSet<_> = kinds.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(names.len(), kinds.len());
+        assert_eq!(kinds.len(), Status::ALL.len() - 1 + 8, "an entry is never just `amending`");
+        assert!(!names.contains("amending"));
+        let of_a_type = |c: char| c.is_ascii_lowercase() || c == '.';
+        assert!(names.iter().all(|name| name.chars().all(of_a_type)), "{names:?}");
     }
 }

@@ -7,7 +7,7 @@ use crate::changes::{Cancellation, Return, Shipment, Tracking, UsedKey};
 use crate::history::{Event, Intended};
 use crate::order::Terms;
 use crate::payment::{MoneyEntry, sum};
-use crate::status::Status;
+use crate::status::{Purpose, Status};
 use crate::units;
 
 /// The number of an entry, and its time in microseconds since 1970 UTC.
@@ -56,6 +56,9 @@ pub(super) fn apply(
             if *amount_minor < 1 || *amount_minor > most {
                 return Err(Misfit("more is refunded than was paid"));
             }
+            if registers.refunds.iter().any(|refund| refund.reference == *reference) {
+                return Err(Misfit("a refund was recorded twice"));
+            }
             registers.refunds.push(money_entry(at, reference, *amount_minor));
             registers.changes += 1;
             Ok(())
@@ -95,6 +98,7 @@ impl Registers {
             returned: intended.returned.clone().unwrap_or_else(|| before.returned.clone()),
         };
         self.follows(terms, &next, intended.purpose)?;
+        self.is_asked_once(intended, &next)?;
         if intended.cancelled_shipment.is_some() != (next.shipped.total() < before.shipped.total())
         {
             return Err(Misfit("only a cancelled shipment takes back what is shipped"));
@@ -116,6 +120,29 @@ impl Registers {
         }
         self.intent = next;
         self.purpose = intended.purpose;
+        Ok(())
+    }
+
+    /// Checks that a cancellation of lines, a shipment of some units and a return have a key of
+    /// their own, by which they are carried out once. To cancel or to ship all needs none.
+    fn is_asked_once(&self, intended: &Intended, next: &Intent) -> Result<(), Misfit> {
+        let Some(key) = &intended.key else {
+            let by_itself = intended.cancelled_shipment.is_some()
+                || match intended.purpose {
+                    Purpose::Amend => false,
+                    Purpose::Fulfill => next.wanted == self.intent.wanted,
+                    _ => true,
+                };
+            return if by_itself { Ok(()) } else { Err(Misfit("a change has no key")) };
+        };
+        if intended.cancelled_shipment.is_some()
+            || matches!(intended.purpose, Purpose::Expire | Purpose::Revive)
+        {
+            return Err(Misfit("a key of something that has none"));
+        }
+        if self.keys.iter().any(|used| used.key.key == key.key) {
+            return Err(Misfit("a change was carried out twice: its key was used before"));
+        }
         Ok(())
     }
 

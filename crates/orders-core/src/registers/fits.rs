@@ -97,6 +97,11 @@ impl Registers {
         if purpose != Purpose::of_change(next, reduces || ships) {
             return Err(Misfit("the purpose is not that of the change"));
         }
+        if next.wanted.nothing() != before.wanted.nothing()
+            || !next.returned.iter().all(|entry| next.wanted.names(&entry.product_id))
+        {
+            return Err(Misfit("the order has other products"));
+        }
         for line in &next.wanted {
             let wanted = i64::from(line.quantity);
             let shipped = next.shipped.of(&line.product_id);

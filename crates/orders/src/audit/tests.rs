@@ -6,7 +6,9 @@ use testbed::write_past;
 
 use super::*;
 use crate::store::OrderStore;
-use crate::store::laws::{START, cancel, place, reserved};
+use crate::store::laws::{
+    START, cancel, cancel_units, pay, place, place_to_pay, reserved, ship, take_back,
+};
 use crate::store::sqlite::Sqlite;
 
 /// A store in a file of its own, after these commands.
@@ -42,7 +44,7 @@ async fn a_step_reads_no_more_than_a_page_and_a_round_reads_everything_once() {
         books((1..=250).map(place).chain((1..=30).map(reserved)).collect()).await;
     let (findings, steps) = round(store, ReadBudget::SHORT).await;
     assert_eq!(steps, [100, 100, 50, 100, 100, 20, 0], "orders, and then commands");
-    assert_eq!(findings.checked, [("INV-4", 250), ("INV-7", 250)].into());
+    assert_eq!(findings.checked, [("INV-10", 250), ("INV-4", 250), ("INV-7", 250)].into());
     assert_eq!(findings.violations, []);
 }
 
@@ -87,6 +89,16 @@ async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
             "entry 2 does not follow: the order has other units than it wants",
         ),
         (
+            state(
+                "history = replace(history, '[\"456\",\"main\",1],', '[\"456\",\"main\",2],')",
+                1,
+            ),
+            INV_10,
+            1,
+            "entry 2: more is allocated than the order wants of 456",
+        ),
+        (state("refund_due_minor = 1", 1), INV_9, 1, "1 minor units are said to be given back"),
+        (
             state("history = replace(history, '\"revision\":2', '\"revision\":3')", 3),
             INV_4,
             3,
@@ -96,7 +108,7 @@ async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
             state("history = replace(history, '[\"456\",0]', '[\"456\",1]')", 3),
             INV_4,
             3,
-            "entry 3 does not follow: no request makes this intent",
+            "entry 3 does not follow: the purpose is not that of the change",
         ),
         (order("total_minor = 1", 1), INV_4, 1, "its total is 1 minor units"),
         (order("lines = replace(lines, '1999', '1998')", 2), INV_4, 2, "its total is 6997"),
@@ -114,6 +126,100 @@ async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
         let named = found.offender.contains(&format!("order {}", crate::store::laws::id(number)));
         assert!(named && found.offender.contains(message), "{sql}: {found:?}");
     }
+}
+
+/// SQL that damages one of three orders: 1 waits for its payment, 2 is paid and a unit of it was
+/// cancelled, 3 was shipped and came back.
+#[tokio::test]
+async fn whatever_is_wrong_with_the_money_or_the_units_of_an_order_is_named_once() {
+    let state =
+        |set: &str, order: u32| format!("UPDATE order_states SET {set} WHERE order_no = {order}");
+    let history = |old: &str, new: &str, order: u32| {
+        state(&format!("history = replace(history, '{old}', '{new}')"), order)
+    };
+    for (sql, invariant, number, message) in [
+        ("DELETE FROM payment_deadlines".to_owned(), INV_7, 1, "is reserved, and has no deadline"),
+        (
+            "UPDATE payment_deadlines SET order_no = 2".to_owned(),
+            INV_7,
+            1,
+            "is reserved, and has no deadline",
+        ),
+        (state("refund_due_minor = NULL", 2), INV_9, 2, "0 minor units are said to be given back"),
+        (state("refund_due_minor = 1998", 2), INV_9, 2, "it is 2999"),
+        (state("refund_due_minor = 1", 1), INV_9, 1, "it is 0"),
+        (history("\"amount\":6997", "\"amount\":6998", 2), INV_9, 2, "it is 3000"),
+        (
+            history("\"amount\":6997", "\"amount\":3", 2),
+            INV_4,
+            2,
+            "entry 3 says confirmed, its registers say reserved",
+        ),
+        (
+            history("[\"789\",\"main\",1,0,0]", "[\"789\",\"main\",3,0,0]", 3),
+            INV_10,
+            3,
+            "entry 4: more came back than was shipped of 789",
+        ),
+        (
+            history("\"shipped\":[[\"789\",\"main\",2]]", "\"shipped\":[[\"789\",\"shop\",2]]", 3),
+            INV_10,
+            3,
+            "entry 3: more is shipped than was allocated of 789 at shop",
+        ),
+        (
+            history("\"shipped\":[[\"789\",\"main\",2]]", "\"shipped\":[[\"789\",\"main\",3]]", 3),
+            INV_10,
+            3,
+            "entry 3: more is shipped than the order keeps of 789",
+        ),
+        (
+            history("[\"456\",0],[\"789\",2]", "[\"456\",2],[\"789\",2]", 2),
+            INV_10,
+            2,
+            "entry 4: the order wants more than was ordered of 456",
+        ),
+        (
+            history("[\"456\",0],[\"789\",2]", "[\"789\",2]", 2),
+            INV_10,
+            2,
+            "entry 4: the order wants other products than were ordered",
+        ),
+    ] {
+        let commands = vec![
+            place_to_pay(1, 60),
+            place_to_pay(2, 60),
+            place(3),
+            reserved(1),
+            reserved(2),
+            reserved(3),
+            pay(2, "ch_1"),
+            cancel_units(2, "c", "456", 1),
+            ship(3, "s", "789", 2),
+            take_back(3, "r", "789", 1),
+        ];
+        let (folder, store) = books(commands).await;
+        write_past(&file_in(&folder), &sql);
+        let (findings, _) = round(store, ReadBudget::SHORT).await;
+        let of_it = format!("order {}", crate::store::laws::id(number));
+        let found: Vec<_> =
+            findings.violations.iter().filter(|found| found.offender.starts_with(&of_it)).collect();
+        let [found] = &found[..] else { panic!("{sql}: {:?}", findings.violations) };
+        assert_eq!(found.invariant, invariant, "{sql}: {found:?}");
+        assert!(found.offender.contains(message), "{sql}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_without_an_order_is_named() {
+    let (folder, store) = books(vec![place_to_pay(1, 60), reserved(1)]).await;
+    write_past(&file_in(&folder), "UPDATE payment_deadlines SET order_no = 7");
+    let (findings, _) = round(store, ReadBudget::SHORT).await;
+    let offenders: Vec<_> =
+        findings.violations.iter().map(|violation| violation.offender.as_str()).collect();
+    let [reserved, orphan] = offenders[..] else { panic!("{offenders:#?}") };
+    assert!(reserved.ends_with("is reserved, and has no deadline"), "{reserved}");
+    assert_eq!(orphan, "a deadline is set for order_no 7, which does not exist");
 }
 
 #[tokio::test]

@@ -6,28 +6,33 @@ use std::time::Duration;
 
 use contract::answers::StockAllocated;
 use contract::{
-    Allocation, Allocations, Facts, Intent, LocationId, OrderId, Quantity, Revision, Shortage,
-    ShortageReason,
+    Allocation, Allocations, Digest, Facts, Intent, LocationId, OrderId, Quantity, Revision,
+    Shortage, ShortageReason,
 };
+use orders_core::changes::RequestKey;
 use orders_core::decide::{
-    LoadedOrders, OrderCommand, OrderOutcome, OrderRequest, OrdersDecision, Placement,
-    RequestContext, decide,
+    Disposition, LoadedOrders, OrderCommand, OrderOutcome, OrderRequest, OrdersDecision, Placement,
+    RequestContext, ReturnLine, ShipmentLine, UnitsOfProduct, decide,
 };
 use orders_core::money::Currency;
 use orders_core::order::{OrderLine, PaymentTerms, Terms};
 use orders_core::status::Status;
 use platform::admin::Requester;
+use platform::audit::{Audit, Findings, Progress, ReadBudget};
 use platform::clock::{Clock, ManualClock, Timestamp};
 use platform::failure::Failure;
 use platform::journal::Journal;
 use platform::quarantine::{MAX_ENTRIES, QuarantineTable, Quarantined};
 
 use super::{
-    Filter, Lease, MadeDue, OrderAudit, OrderAuditStore, OrderFeedStore, OrderStore, PendingAudit,
-    PendingFilter, Pick, WaitingCommand,
+    Filter, Lease, MadeDue, OrderAudit, OrderAuditStore, OrderFeedStore, OrderStore, OrderView,
+    PendingAudit, PendingFilter, Pick, WaitingCommand,
 };
+use crate::audit::OrdersAudit;
 
 pub(crate) mod auditing;
+pub(crate) mod changing;
+pub(crate) mod deadlines;
 pub(crate) mod deciding;
 pub(crate) mod feeding;
 pub(crate) mod leasing;
@@ -50,6 +55,20 @@ macro_rules! store_laws {
             deciding::a_command_is_pending_exactly_while_the_intent_is_ahead
             deciding::the_registers_of_an_order_are_read_back_as_they_were_written
             deciding::concurrent_batches_lose_nothing
+            changing::a_whole_life_is_read_back_as_it_was_written
+            changing::a_life_in_one_batch_ends_as_one_in_many
+            changing::a_change_with_a_known_key_is_made_once
+            changing::two_changes_of_one_batch_are_one_command
+            changing::changes_during_an_outage_are_one_command
+            changing::a_payment_and_a_deadline_of_one_batch_have_one_winner
+            changing::a_refund_is_due_exactly_while_the_arithmetic_says_so
+            changing::changes_side_by_side_lose_nothing
+            deadlines::a_deadline_is_there_exactly_while_the_order_is_reserved
+            deadlines::a_deadline_is_leased_once_until_it_is_due_again
+            deadlines::deadlines_that_passed_first_are_leased_first
+            deadlines::leases_side_by_side_take_each_deadline_once
+            deadlines::a_clock_set_back_arms_deadlines_again
+            deadlines::what_is_overdue_is_counted_with_its_age
             feeding::every_entry_of_a_history_is_in_the_journal_once_and_in_its_order
             feeding::a_batch_that_is_not_committed_leaves_nothing_in_the_journal
             feeding::replays_stale_answers_and_refusals_make_no_entry
@@ -70,6 +89,7 @@ macro_rules! store_laws {
             reading::a_page_of_pending_commands_reads_a_bounded_number_of_rows
             reading::lists_are_newest_first_filtered_and_complete_page_by_page
             reading::a_list_of_several_statuses_is_one_list_newest_first
+            reading::lists_by_payment_have_what_is_due_and_what_is_to_be_given_back
             reading::a_list_by_time_has_what_was_accepted_within_it
             reading::the_backlog_is_counted_with_its_oldest_age
             auditing::the_audit_reads_every_order_once_in_order
@@ -131,6 +151,20 @@ impl Fresh {
         run_until_done(&*self.store, batch.into()).await
     }
 
+    /// Inventory's answer to what the order wants now, which it could carry out.
+    pub(crate) async fn answer(&self, n: u128) -> OrderCommand {
+        carried_out(n, &self.view(n).await.registers.sent_intent())
+    }
+
+    pub(crate) async fn view(&self, n: u128) -> OrderView {
+        self.store.order(id(n)).await.expect("a read").expect("the order")
+    }
+
+    /// Checks all that the audit of orders checks.
+    pub(crate) async fn must_be_sound(&self) {
+        must_be_sound(self.audit.clone()).await;
+    }
+
     pub(crate) async fn status(&self, n: u128) -> Option<Status> {
         self.store.receipt(id(n)).await.expect("a read").map(|receipt| receipt.status)
     }
@@ -140,6 +174,13 @@ impl Fresh {
         let leased = self.store.lease(lease(limit, pick)).await.expect("a lease");
         leased.iter().map(|command| command.order_id.0.as_u128()).collect()
     }
+}
+
+pub(crate) async fn must_be_sound(audit: Arc<dyn OrderAuditStore>) {
+    let mut audit = OrdersAudit::new(audit, ReadBudget::SHORT);
+    let mut findings = Findings::default();
+    while audit.step(&mut findings).await.expect("a step") == Progress::UnderWay {}
+    assert_eq!(findings.violations, []);
 }
 
 pub(crate) fn id(n: u128) -> OrderId {
@@ -192,6 +233,47 @@ pub(crate) fn ask(n: u128, request: OrderRequest) -> OrderCommand {
     OrderCommand::Request { order_id: id(n), request, context }
 }
 
+/// The payment of an order, of what it costs.
+pub(crate) fn pay(n: u128, reference: &str) -> OrderCommand {
+    ask(n, OrderRequest::Pay { reference: reference.to_owned(), amount_minor: None })
+}
+
+/// A shipment of some units of a product.
+pub(crate) fn ship(n: u128, key: &str, product: &str, units: u32) -> OrderCommand {
+    let line = ShipmentLine {
+        product_id: product.parse().expect("an id"),
+        location_id: None,
+        quantity: Quantity::new(units).expect("a quantity"),
+    };
+    let (key, lines) = (request_key(key), Some(vec![line]));
+    ask(n, OrderRequest::Ship { key, lines, tracking: None })
+}
+
+/// A return of some units of a product, which can be sold again.
+pub(crate) fn take_back(n: u128, key: &str, product: &str, units: u32) -> OrderCommand {
+    let line = ReturnLine {
+        product_id: product.parse().expect("an id"),
+        quantity: Quantity::new(units).expect("a quantity"),
+        location_id: None,
+        disposition: Disposition::Restock,
+    };
+    ask(n, OrderRequest::Return { key: request_key(key), lines: vec![line], reason: None })
+}
+
+/// A cancellation of some units of a product.
+pub(crate) fn cancel_units(n: u128, key: &str, product: &str, units: u32) -> OrderCommand {
+    let line = UnitsOfProduct {
+        product_id: product.parse().expect("an id"),
+        quantity: Quantity::new(units).expect("a quantity"),
+    };
+    ask(n, OrderRequest::CancelLines { key: request_key(key), lines: vec![line], reason: None })
+}
+
+/// A key of a request that is told from others by it alone.
+pub(crate) fn request_key(key: &str) -> RequestKey {
+    RequestKey { key: key.to_owned(), digest: Digest::of(key.as_bytes()) }
+}
+
 pub(crate) fn cancel(n: u128) -> OrderCommand {
     ask(n, OrderRequest::Cancel { reason: None })
 }
@@ -229,6 +311,16 @@ pub(crate) fn shipped(n: u128) -> OrderCommand {
     let placed = Intent::placed(ordered(n));
     let intent = Intent { revision: placed.revision.next(), shipped: all_units(), ..placed };
     settle(n, &intent, all_units(), Vec::new())
+}
+
+/// Inventory's answer to an intent, which it could carry out, with all units at one location.
+pub(crate) fn carried_out(n: u128, intent: &Intent) -> OrderCommand {
+    let units = intent.wanted.iter().filter_map(|line| {
+        let quantity = Quantity::new(line.quantity).ok()?;
+        let product_id = line.product_id.clone();
+        Some(Allocation { product_id, location_id: LocationId::main(), quantity })
+    });
+    settle(n, intent, Allocations::sorted(units.collect()).expect("stock keys"), Vec::new())
 }
 
 pub(crate) fn ordered(n: u128) -> contract::Wanted {

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome};
 use platform::batcher::Batcher;
 use platform::failure::{Chain, Failure, NotDone};
@@ -97,7 +96,6 @@ impl Deadlines {
     async fn lease(&self) -> Result<Vec<DueDeadline>, Failure> {
         let lease = DeadlineLease { limit: MAX_LEASE, push: LEASE };
         let due = self.store.lease_deadlines(lease).await?;
-        fault_point!("deadlines.leased", when !due.is_empty());
         due.iter().for_each(|due| self.metrics.deadline_leased(due.late));
         Ok(due)
     }

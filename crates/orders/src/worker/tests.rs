@@ -27,13 +27,16 @@ use tower::ServiceExt;
 use uuid::Uuid;
 use web::program::Context;
 
+use super::deadlines::Deadlines;
 use super::health_check::HealthCheck;
 use super::sweep::Sweeper;
 use crate::run::{Dependencies, Opened, Parts, assemble};
-use crate::store::OrderStore;
 use crate::store::laws::{self, START, id, place, released, reserved};
 use crate::store::sqlite::Sqlite;
+use crate::store::{DeadlineLease, Filter, OrderStore};
 use crate::waiters::Waiters;
+
+mod deadlines;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -45,6 +48,7 @@ struct World {
     store: Arc<dyn OrderStore>,
     consumer: Consumer<OrderCommand, OrderOutcome>,
     sweeper: Sweeper,
+    deadlines: Deadlines,
     health_check: HealthCheck,
     readiness: Readiness,
     relay: Relay,
@@ -74,7 +78,9 @@ async fn world() -> World {
     let dependencies =
         Dependencies { database, bus: bus.clone(), audits: Vec::new(), currency: Currency::BRL };
     let parts = assemble(dependencies, &mut context);
-    let Parts { relay, committer, consumer, listener, sweeper, health_check, api, .. } = parts;
+    let Parts {
+        relay, committer, consumer, listener, sweeper, deadlines, health_check, api, ..
+    } = parts;
     tokio::spawn(committer.run(CancellationToken::new()));
     let waiters = listener.waiters;
     World {
@@ -84,6 +90,7 @@ async fn world() -> World {
         store,
         consumer,
         sweeper,
+        deadlines,
         health_check,
         readiness: context.readiness,
         relay,

@@ -1,5 +1,5 @@
-//! Whether a client is still let in while its answer takes long: a stream, or a page that is waited
-//! for.
+//! Whether a client is still let in while its answer takes long: a stream, a page that is waited
+//! for, or a file that is counted.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use super::authenticator::bearer;
 use crate::problem::Problem;
 
 /// How often the key or token is checked again. The services look at their keys every two seconds,
-/// so a revoked key loses its streams after three at most.
+/// so a revoked key loses its streams and imports after three at most.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// The key or token with which a request was let in.
 #[derive(Debug)]
-pub(crate) struct Access {
+pub struct Access {
     authenticator: Authenticator,
     /// The key or token; `None` if the client needed none.
     sent: Option<Box<str>>,
@@ -27,11 +27,7 @@ pub(crate) struct Access {
 
 impl Access {
     /// The access of a client that was identified by these headers a moment ago.
-    pub(crate) fn of(
-        authenticator: &Authenticator,
-        headers: &HeaderMap,
-        principal: &Principal,
-    ) -> Self {
+    pub fn of(authenticator: &Authenticator, headers: &HeaderMap, principal: &Principal) -> Self {
         let is_known = authenticator.asks() && principal.actor.is_some();
         Self {
             authenticator: authenticator.clone(),
@@ -44,15 +40,27 @@ impl Access {
     /// Waits until the key or token is not accepted any more, or allows something else than before.
     /// Never returns for a client that needed none. It reads only memory, and may be dropped and
     /// called again.
-    pub(crate) async fn ended(&mut self) -> Problem {
-        let Some(sent) = &self.sent else { return std::future::pending().await };
-        loop {
-            sleep_until(self.next_check).await;
-            if !self.authenticator.still_accepts(sent, &self.principal) {
-                return Problem::unauthenticated(true, self.authenticator.needs());
-            }
-            self.next_check = Instant::now() + CHECK_EVERY;
+    pub async fn ended(&mut self) -> Problem {
+        if self.sent.is_none() {
+            return std::future::pending().await;
         }
+        loop {
+            if let Some(problem) = self.refusal() {
+                return problem;
+            }
+            sleep_until(self.next_check).await;
+        }
+    }
+
+    /// The same without waiting: why the client is not let in any more, if the time for the next
+    /// check has come.
+    pub fn refusal(&mut self) -> Option<Problem> {
+        let sent = self.sent.as_ref().filter(|_| self.next_check <= Instant::now())?;
+        if !self.authenticator.still_accepts(sent, &self.principal) {
+            return Some(Problem::unauthenticated(true, self.authenticator.needs()));
+        }
+        self.next_check = Instant::now() + CHECK_EVERY;
+        None
     }
 }
 
@@ -177,6 +185,7 @@ mod tests {
         let now = at.clock.now();
         at.edits(|key| key.revoked_at = Some(now)).await;
         assert!(ends(&mut access).await, "revoked");
+        assert!(access.refusal().is_some(), "it is known at once");
         let code = access.ended().await.code;
         assert_eq!(code, crate::problem::Code::UNAUTHENTICATED);
     }

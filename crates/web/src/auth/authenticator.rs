@@ -28,9 +28,9 @@ impl From<Problem> for Denied {
     }
 }
 
-/// What proves who a client is.
+/// What proves who a client is. The default one asks nobody.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Authenticator {
+pub struct Authenticator {
     pub(super) keys: Option<Arc<Keyring>>,
     tokens: Option<Arc<Tokens>>,
     last_logged: Arc<Mutex<Option<Instant>>>,

@@ -21,6 +21,25 @@ async fn ask(address: std::net::SocketAddr, path: &str) -> std::io::Result<Strin
     Ok(answer.lines().next().unwrap_or_default().to_owned())
 }
 
+#[tokio::test]
+async fn a_program_names_those_of_its_pages_that_a_browser_can_open() {
+    let links = async |change: fn(&mut HttpSettings)| {
+        let mut settings = HttpSettings::at(PROGRAM.default_listen.parse().expect("an address"));
+        change(&mut settings);
+        Process::begin(PROGRAM, &settings).await.expect("a free port").links().join(" ")
+    };
+    assert_eq!(links(|_| {}).await, "docs openapi.json metrics readyz version");
+    let apart = |its: &mut HttpSettings| its.metrics_listen = Some(its.listen.clone());
+    assert_eq!(links(apart).await, "docs openapi.json version");
+    let keys = |its: &mut HttpSettings| its.api_keys_in_database = true;
+    assert_eq!(links(keys).await, "docs openapi.json readyz version");
+    let private = |its: &mut HttpSettings| {
+        its.api_keys_in_database = true;
+        its.docs_public = false;
+    };
+    assert_eq!(links(private).await, "readyz");
+}
+
 /// A load balancer sees that the program is not ready, and clients that it still sends there are
 /// served.
 #[tokio::test]

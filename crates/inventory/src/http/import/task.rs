@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tracing::{info, warn};
 use web::problem::{Code, Problem};
-use web::{Gone, Lines, Upload};
+use web::{Access, Gone, Lines, Unreadable, Upload};
 
 use super::super::codes;
 use super::answer::{ImportLine, RowResult, Tally};
@@ -53,12 +53,14 @@ pub(super) struct Import {
     service: Arc<Service>,
     terms: Terms,
     request_id: String,
+    /// Whether the key or token of the client is still good.
+    access: Access,
     upload: Upload,
     rows: Rows,
     digest: FileDigest,
     /// Rows that are read and not decided yet.
     waiting: Vec<Row>,
-    /// Hashes of the stock keys of all rows before.
+    /// Hashes of the stock keys of all rows before that could be read.
     seen: HashSet<u64>,
     rehearsal: Rehearsal,
     /// The rows that were read.
@@ -76,6 +78,8 @@ pub(super) struct FileDigest(Sha256);
 enum Stopped {
     /// The client is gone.
     Gone,
+    /// The rest of the file cannot be read. What was read of it counts all the same.
+    Unread(Problem),
     Problem(Problem),
 }
 
@@ -91,11 +95,21 @@ impl From<Problem> for Stopped {
     }
 }
 
+impl From<Unreadable> for Stopped {
+    fn from(error: Unreadable) -> Self {
+        match error {
+            Unreadable::Cut => Self::Gone,
+            Unreadable::TooLarge(_) | Unreadable::TooSlow => Self::Unread(unreadable(error)),
+        }
+    }
+}
+
 impl Import {
     pub(super) fn new(
         service: Arc<Service>,
         terms: Terms,
         request_id: String,
+        access: Access,
         upload: Upload,
         (rows, digest): (Rows, FileDigest),
     ) -> Self {
@@ -103,6 +117,7 @@ impl Import {
             service,
             terms,
             request_id,
+            access,
             upload,
             rows,
             digest,
@@ -115,16 +130,20 @@ impl Import {
         }
     }
 
-    /// Counts the rows and answers, until the file ends, the client goes away or the service stops.
+    /// Counts the rows and answers, until the file ends, the client goes away or is not let in any
+    /// more, or the service stops.
     pub(super) async fn run(mut self, lines: Lines) {
         let ended = self.count_all(&lines).await;
         let last = match &ended {
             Ok(()) => Some(ImportLine::done(self.is_dry_run(), self.tally)),
-            Err(Stopped::Problem(problem)) => Some(ImportLine::stopped(problem, &self.request_id)),
+            Err(Stopped::Unread(problem) | Stopped::Problem(problem)) => {
+                Some(ImportLine::stopped(problem, &self.request_id))
+            }
             // Nobody reads it, and the answer must not look whole.
             Err(Stopped::Gone) => None,
         };
-        // The place of a client that is gone is free at once.
+        // The place of a client that is gone is free before the end is noted: the next import of the
+        // client may begin at once. Otherwise the place is free when the last line is sent.
         let answer = last.map(|last| (lines, last));
         self.note_end(ended.is_ok()).await;
         let Some((lines, last)) = answer else { return };
@@ -136,6 +155,15 @@ impl Import {
     }
 
     async fn count_all(&mut self, lines: &Lines) -> Result<(), Stopped> {
+        let read = self.count_what_arrives(lines).await;
+        if matches!(read, Ok(()) | Err(Stopped::Unread(_) | Stopped::Gone)) {
+            self.count_batch(lines).await?;
+        }
+        read
+    }
+
+    /// Reads the file to its end and counts the rows, but for the last ones, which wait.
+    async fn count_what_arrives(&mut self, lines: &Lines) -> Result<(), Stopped> {
         let service = self.service.clone();
         let stopping = &service.imports.stopping;
         loop {
@@ -143,6 +171,9 @@ impl Import {
                 self.take(row)?;
                 if self.waiting.len() == BATCH_ROWS {
                     self.count_batch(lines).await?;
+                    if let Some(problem) = self.access.refusal() {
+                        return Err(problem.into());
+                    }
                 }
                 if stopping.is_cancelled() {
                     return Err(shutting_down().into());
@@ -151,7 +182,8 @@ impl Import {
             let piece = tokio::select! {
                 biased;
                 () = stopping.cancelled() => return Err(shutting_down().into()),
-                piece = self.upload.next() => piece.map_err(unreadable)?,
+                problem = self.access.ended() => return Err(problem.into()),
+                piece = self.upload.next() => piece?,
                 // No row waits for others that have not arrived.
                 () = std::future::ready(()), if !self.waiting.is_empty() => {
                     self.count_batch(lines).await?;
@@ -171,20 +203,22 @@ impl Import {
         while let Some(row) = self.rows.next() {
             self.take(row)?;
         }
-        self.count_batch(lines).await
+        Ok(())
     }
 
     /// Takes a row that was read. Two counts of one product at one location contradict each other,
     /// so the second one is refused.
-    fn take(&mut self, mut row: Row) -> Result<(), Problem> {
+    ///
+    /// A row that cannot be read is no count, and the corrected one may follow it. A row that is
+    /// refused for what the stock is now is one: the repeat of the import may count it.
+    fn take(&mut self, mut row: Row) -> Result<(), Stopped> {
         self.read += 1;
         if self.read > MAX_ROWS {
             let detail =
                 format!("the file must have at most {MAX_ROWS} rows; send the rest in another one");
-            return Err(Problem::new(Code::BODY_TOO_LARGE, detail));
+            return Err(Stopped::Unread(Problem::new(Code::BODY_TOO_LARGE, detail)));
         }
-        let is_second = row.stock_key.as_ref().is_some_and(|key| !self.seen.insert(hash(key)));
-        if is_second {
+        if self.is_second(&row) {
             let detail = "an earlier row has the same product_id and location_id".to_owned();
             let fault = RowFault { column: None, code: codes::DUPLICATE_ROW, detail };
             let mut faults = row.read.err().unwrap_or_default();
@@ -193,6 +227,15 @@ impl Import {
         }
         self.waiting.push(row);
         Ok(())
+    }
+
+    /// Whether a row before counted the same stock. Remembers what this one counts.
+    fn is_second(&mut self, row: &Row) -> bool {
+        let Some(key) = row.stock_key.as_ref().map(hash) else { return false };
+        match row.read {
+            Ok(_) => !self.seen.insert(key),
+            Err(_) => self.seen.contains(&key),
+        }
     }
 
     /// Decides the rows that wait, and answers them.

@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 
 use axum::body::Body;
+use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -26,6 +27,17 @@ H,Eta,8,
 MUG,Cup,5,main
 ";
 
+/// An answer, which may not be there as a whole yet.
+async fn begun(api: &Api, query: &str, key: Option<&str>, file: Body) -> Response {
+    let mut request = Request::post(format!("/api/inventory/import{query}"));
+    request = request.header("content-type", "text/csv");
+    if let Some(key) = key {
+        request = request.header(KEY, key);
+    }
+    let request = request.body(file).expect("a request");
+    api.router.clone().oneshot(request).await.expect("an answer")
+}
+
 /// The status of an answer, and its lines.
 async fn post(
     api: &Api,
@@ -33,17 +45,17 @@ async fn post(
     key: Option<&str>,
     file: impl Into<Body>,
 ) -> (StatusCode, Vec<Value>) {
-    let mut request = Request::post(format!("/api/inventory/import{query}"));
-    request = request.header("content-type", "text/csv");
-    if let Some(key) = key {
-        request = request.header(KEY, key);
-    }
-    let request = request.body(file.into()).expect("a request");
-    let response = api.router.clone().oneshot(request).await.expect("an answer");
+    let response = begun(api, query, key, file.into()).await;
     let status = response.status();
     let body = response.into_body().collect().await.expect("a whole answer").to_bytes();
     let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     (status, lines.map(|line| serde_json::from_slice(line).expect("JSON")).collect())
+}
+
+/// A body of this beginning, after which the connection is lost.
+fn cut_after(file: &'static str) -> Body {
+    let lost = std::io::Error::other("the connection is lost");
+    Body::from_stream(stream::iter([Ok(file.as_bytes()), Err(lost)]))
 }
 
 /// A body that arrives in pieces of this many bytes. What is returned beside it ends as soon as the
@@ -203,6 +215,38 @@ async fn the_same_import_again_counts_nothing_and_undoes_no_later_change() {
     assert_eq!(api.get("/products/MUG").await.body["low_stock_at"], 2, "it is kept");
 }
 
+/// What a row counts is known only if the row can be read.
+#[tokio::test]
+async fn a_corrected_row_may_follow_one_that_cannot_be_read() {
+    let api = shop().await;
+    let file = "product_id,name,quantity\nA,Alpha,five\nA,Alpha,5\nA,Alpha,six\nA,Alpha,7\n";
+    let (lines, last) = imported(&api, "K", file).await;
+    let expected = [
+        "2 quantity bad_format",
+        "3 created 0→5",
+        "4 quantity bad_format - duplicate_row",
+        "5 - duplicate_row",
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!((&last["changed"], &last["failed"]), (&json!(1), &json!(3)));
+    let (status, preview) = post(&api, "?dry_run=true", None, file).await;
+    assert_eq!(status, StatusCode::OK);
+    let preview: Vec<_> = preview[..4].iter().map(told).collect();
+    assert_eq!((&preview[0], &preview[2..]), (&lines[0], &lines[2..]));
+}
+
+/// Otherwise a repeat, for which the first row is good, would count another quantity than the first
+/// time.
+#[tokio::test]
+async fn a_row_that_is_refused_for_what_the_stock_is_keeps_later_ones_out() {
+    let api = shop().await;
+    let file = "product_id,name,quantity\nA,,5\nA,Alpha,7\n";
+    let expected = ["2 product_id unknown_product", "3 - duplicate_row"];
+    assert_eq!(imported(&api, "K", file).await.0, expected);
+    assert_eq!(imported(&api, "K", file).await.0, expected);
+    assert_eq!(api.get("/products/A").await.status, StatusCode::NOT_FOUND);
+}
+
 #[tokio::test]
 async fn a_count_below_what_is_reserved_is_refused_with_how_many() {
     let api = shop().await;
@@ -288,6 +332,46 @@ async fn a_client_that_sends_nothing_takes_no_place() {
         (status, _) = post(&api, "?dry_run=true", None, TEN_ROWS) => {
             assert_eq!(status, StatusCode::OK);
         }
+    }
+}
+
+/// The next piece is an error already, so no row was counted before.
+#[tokio::test]
+async fn rows_that_arrived_before_the_connection_was_lost_are_counted() {
+    let api = shop().await;
+    let file = "product_id,name,quantity\nA,Alpha,1\nB,Beta,2\nC,Gamma,3";
+    let response = begun(&api, "?reason=annual", Some("K"), cut_after(file)).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.into_body().collect().await.is_err(), "the answer does not look whole");
+    let entry = the_end_of(&api, "K").await;
+    assert_eq!((&entry["complete"], &entry["rows"]), (&json!(false), &json!(2)));
+    assert_eq!([on_hand(&api, "A").await, on_hand(&api, "B").await], [json!(1), json!(2)]);
+    let absent = api.get("/products/C").await.status;
+    assert_eq!(absent, StatusCode::NOT_FOUND, "the last row may go on");
+}
+
+/// What the admin log has about the end of the import with this key, once it is there.
+async fn the_end_of(api: &Api, key: &str) -> Value {
+    testbed::eventually(testbed::PATIENCE, "the end of the import is noted", async || {
+        let entry = api.get("/admin-log").await.body["data"][0].clone();
+        (entry["action"] == "import_ended" && entry["subject"] == key)
+            .then(|| entry["after"].clone())
+    })
+    .await
+}
+
+/// Whoever sees in the admin log that the import has ended can begin the next one.
+#[tokio::test]
+async fn the_place_of_a_client_that_hung_up_is_free_when_the_end_is_noted() {
+    let api = shop().await;
+    for key in ["K", "L", "M"] {
+        let body = cut_after("product_id,name,quantity\nA,Alpha,1\n");
+        // The connection has not ended yet: the answer is kept.
+        let response = begun(&api, "?reason=annual", Some(key), body).await;
+        assert_eq!(response.status(), StatusCode::OK, "{key}");
+        the_end_of(&api, key).await;
+        assert!(api.service.imports.running().is_empty(), "the place is free");
+        drop(response);
     }
 }
 

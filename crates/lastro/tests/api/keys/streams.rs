@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use testbed::{AUDIENCE, EventStream, Issuer, IssuerKey};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::*;
@@ -44,6 +46,44 @@ async fn a_key_that_is_revoked_loses_its_streams_and_its_waiting_requests() {
     must_end(&mut stream).await;
     assert!(others.next_block().await.is_some_and(|first| first.starts_with("retry: ")));
     assert!(timeout(Duration::from_millis(1), others.next()).await.is_err());
+}
+
+/// Reads until the answer has this text.
+async fn must_read(connection: &mut TcpStream, answer: &mut String, text: &str) {
+    let reading = async {
+        let mut piece = vec![0; 4096];
+        while !answer.contains(text) {
+            let length = connection.read(&mut piece).await.expect("an answer");
+            assert!(length > 0, "{answer}");
+            answer.push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+    };
+    timeout(PATIENCE, reading).await.expect("it comes in time");
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_stops_its_import_and_what_is_counted_stays() {
+    const IMPORT: &str = "/api/inventory/import?reason=annual";
+    let keys = Keys::new();
+    let (key, id) = keys.create("stock:adjust,catalog:write", &[]).await;
+    let (other, _) = keys.create("stock:read", &[]).await;
+    let shop = keys.shop().await;
+    let address = shop.programs.address_of(IMPORT);
+    let mut connection = TcpStream::connect(address).await.expect("a connection");
+    // The rest of the file does not come.
+    let request = format!(
+        "POST {IMPORT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\
+         Content-Type: text/csv\r\nIdempotency-Key: K\r\nContent-Length: 1000\r\n\r\n\
+         product_id,name,quantity\nMUG,Mug,5\n"
+    );
+    connection.write_all(request.as_bytes()).await.expect("a server that reads");
+    let mut answer = String::new();
+    must_read(&mut connection, &mut answer, "\"result\":\"created\"").await;
+    keys.run(&["revoke", &id]).await;
+    must_read(&mut connection, &mut answer, "\"done\":false").await;
+    must_read(&mut connection, &mut answer, "\"code\":\"unauthenticated\"").await;
+    let product = Client::new(&shop, &other).get("/api/inventory/products/MUG").await;
+    assert_eq!(product.json()["on_hand"], 5);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What requests read.
 
 use super::*;
+use crate::store::PaymentFilter;
 
 pub(crate) async fn lists_are_newest_first_filtered_and_complete_page_by_page(fresh: Fresh) {
     fresh.run((1..=25).map(place).collect()).await;
@@ -96,6 +97,50 @@ pub(crate) async fn a_list_of_several_statuses_is_one_list_newest_first(fresh: F
         let expected: Vec<u128> = expected.into_iter().filter(|n| *n == 10).collect();
         assert_eq!(fresh.numbers(&of_customer, 4).await, expected, "{statuses:?}");
     }
+}
+
+pub(crate) async fn lists_by_payment_have_what_is_due_and_what_is_to_be_given_back(fresh: Fresh) {
+    let number = |n| made_at(START, n);
+    let some = |is_one: fn(&u128) -> bool| (1..=40).filter(is_one).map(number);
+    // Remainder 0 is received, 1 reserved, 2 paid and confirmed, 3 paid and then cancelled.
+    fresh.run(some(|_| true).map(|n| place_to_pay(n, 60)).collect()).await;
+    fresh.run(some(|n| n % 4 != 0).map(reserved).collect()).await;
+    fresh.run(some(|n| n % 4 > 1).map(|n| pay(n, "ch")).collect()).await;
+    fresh.run(some(|n| n % 4 == 3).map(cancel).collect()).await;
+    fresh.run(some(|n| n % 8 == 3).map(released).collect()).await;
+    let all = |remainder: u128, of: u128| -> Vec<u128> {
+        (1..=40).rev().filter(|n| n % of == remainder).map(number).collect()
+    };
+    let (due, owed) = (Some(PaymentFilter::Due), Some(PaymentFilter::RefundDue));
+    let [reserved, confirmed, cancelled] = [Status::Reserved, Status::Confirmed, Status::Cancelled];
+    let future = Some(Timestamp(START.0 + 1));
+    for (payment, statuses, from, expected) in [
+        (due, vec![], None, all(1, 4)),
+        (due, vec![reserved, confirmed], None, all(1, 4)),
+        (due, vec![confirmed], None, Vec::new()),
+        (owed, vec![], None, all(3, 4)),
+        (owed, vec![cancelled, reserved], None, all(3, 8)),
+        (owed, vec![Status::Cancelling], None, all(7, 8)),
+        (owed, vec![Status::Received], None, Vec::new()),
+        (owed, vec![], Some(START), all(3, 4)),
+        (owed, vec![], future, Vec::new()),
+        (due, vec![], future, Vec::new()),
+    ] {
+        let filter = Filter { payment, statuses, from, ..Filter::default() };
+        for limit in [1, 4, 100] {
+            assert_eq!(fresh.numbers(&filter, limit).await, expected, "{filter:?}");
+        }
+        for n in [3, 5, 7].map(number) {
+            let customer_id = Some(format!("c-{n}").parse().expect("an id"));
+            let filter = Filter { customer_id, ..filter.clone() };
+            let of_customer: Vec<_> = expected.iter().copied().filter(|one| *one == n).collect();
+            assert_eq!(fresh.numbers(&filter, 4).await, of_customer, "{filter:?}");
+        }
+    }
+    let filter = Filter { payment: owed, limit: 1, ..Filter::default() };
+    let listed = fresh.store.orders(filter).await.expect("a page");
+    assert_eq!(listed[0].refund_due_minor, 6997);
+    fresh.must_be_sound().await;
 }
 
 /// An id as a replica makes it whose clock shows this time.

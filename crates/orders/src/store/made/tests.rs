@@ -1,7 +1,7 @@
-use orders_core::decide::{LoadedOrders, OrderRequest, decide};
+use orders_core::decide::{LoadedOrders, decide};
 
 use super::*;
-use crate::store::laws::{ask, cancel, fulfill, id, place, place_to_pay, reserved};
+use crate::store::laws::{cancel, fulfill, id, pay, place, place_to_pay, reserved, ship};
 
 fn unpacked(packed: &[u8]) -> Vec<MadeEntry> {
     let (entries, rest) = packed.as_chunks();
@@ -31,13 +31,11 @@ fn a_row_has_every_entry_that_a_batch_made_in_the_order_of_each_history() {
 
 #[test]
 fn a_row_names_changes_by_what_they_are() {
-    let paid = OrderRequest::Pay { reference: "ch_1".to_owned(), amount_minor: None };
-    let batch = [place_to_pay(1, 60), reserved(1), ask(1, paid), cancel(1)];
+    let batch = [place_to_pay(1, 60), pay(1, "ch_1"), reserved(1), ship(1, "s", "789", 1)];
     let decision = decide(0, &batch, LoadedOrders::default());
     let kinds: Vec<_> = unpacked(&pack(&decision.changes)).iter().map(|one| one.kind).collect();
-    let [received, reserved, cancelling] =
-        [Status::Received, Status::Reserved, Status::Cancelling].map(EntryKind::Status);
-    assert_eq!(kinds, [received, reserved, EntryKind::Paid, cancelling]);
+    let [received, confirmed] = [Status::Received, Status::Confirmed].map(EntryKind::Status);
+    assert_eq!(kinds, [received, EntryKind::Paid, confirmed, EntryKind::ShipmentCreated]);
 }
 
 /// Rows stay for ever: these codes are never changed and never given again.

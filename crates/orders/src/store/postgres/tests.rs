@@ -149,6 +149,24 @@ async fn the_database_itself_keeps_histories_whole() {
     assert_eq!(operator.execute(grown, &[]).await.expect("a history may grow"), 1);
 }
 
+#[tokio::test]
+async fn a_plain_order_leaves_the_columns_and_tables_of_changes_empty() {
+    let (store, _, url) = opened().await;
+    for batch in [vec![place(1), place(2)], vec![reserved(1), reserved(2)], vec![cancel(1)]] {
+        store.run(batch.into(), decide).await.expect("committed");
+    }
+    let operator = postgres(&url).await;
+    for empty in [
+        "orders WHERE options IS NOT NULL",
+        "order_states WHERE refund_due_minor IS NOT NULL",
+        "payment_deadlines",
+    ] {
+        let count = format!("SELECT count(*) AS found FROM {empty}");
+        let count: i64 = operator.query_one(&count, &[]).await.expect("a count").get("found");
+        assert_eq!(count, 0, "{empty}");
+    }
+}
+
 /// The packed columns, with ids and words.
 #[tokio::test]
 async fn the_views_show_an_order_to_people() {

@@ -76,6 +76,39 @@ async fn the_database_itself_keeps_histories_whole() {
     assert_eq!(raw.execute(grown, []).expect("a history may grow"), 1);
 }
 
+#[tokio::test]
+async fn a_plain_order_leaves_the_columns_and_tables_of_changes_empty() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("orders.db");
+    let store = Sqlite::open_inline(&path, Arc::new(ManualClock::at(START))).expect("a new file");
+    for batch in [vec![place(1), place(2)], vec![reserved(1), reserved(2)], vec![cancel(1)]] {
+        store.run(batch.into(), orders_core::decide::decide).await.expect("committed");
+    }
+    drop(store);
+    let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
+    for empty in [
+        "orders WHERE options IS NOT NULL",
+        "order_states WHERE refund_due_minor IS NOT NULL",
+        "payment_deadlines",
+    ] {
+        let count: i64 = raw
+            .query_row(&format!("SELECT count(*) AS found FROM {empty}"), [], |row| {
+                row.get("found")
+            })
+            .expect("a count");
+        assert_eq!(count, 0, "{empty}");
+    }
+    let history: String = raw
+        .query_row("SELECT history FROM order_states WHERE order_no = 2", [], |row| {
+            row.get("history")
+        })
+        .expect("a history");
+    let units = r#"[["456","main",1],["789","main",2]]"#;
+    let entry =
+        format!(r#"{{"status":"confirmed","at":{},"decided_at":5,"allocated":{units}}}"#, START.0);
+    assert_eq!(history, format!("[{entry}]"));
+}
+
 /// The packed columns, with ids and words.
 #[tokio::test]
 async fn the_views_show_an_order_to_people() {

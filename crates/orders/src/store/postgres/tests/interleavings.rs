@@ -9,10 +9,13 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::store::laws::{cancel, fulfill, placement, reserved, run_until_done};
 
+mod changes;
+
 /// Statement by statement.
 const ONE_BY_ONE: [usize; 0] = [];
 /// `BEGIN` and the lock of an order that does not exist yet go together: neither waits or sees.
 const OF_A_NEW_ORDER: [usize; 1] = [2];
+
 async fn race(groups: &[usize]) -> Race<Postgres> {
     let open = async |url: String, name| {
         let server = Server::at(&url, "the database", name).expect("a URL");

@@ -311,7 +311,7 @@ async fn an_id_that_is_drawn_before_the_locks_is_caught() {
     );
     early.batch_execute(&insert).await.expect("committed");
     let whole = format!(
-        "INSERT INTO order_states VALUES ('{}', 'cancelling', 2, 1, 3, gen_random_uuid(), 0, '[{{}}, {{}}]')",
+        "INSERT INTO order_states VALUES ('{}', 'cancelling', 2, 1, 3, gen_random_uuid(), 0, NULL, '[{{}}, {{}}]')",
         id(1)
     );
     right.batch_execute(&whole).await.expect("the history has both entries");
