@@ -36,7 +36,10 @@ async fn an_order_is_shipped_in_parts_and_its_page_tells_all_of_it_in_order() {
     assert_eq!(shipped.header("location"), Some(location.as_str()));
     assert_eq!(shop.get(&location).await.ok(), shipment);
     let order = shop.order(&id).await;
-    assert_eq!((&order["fulfillment"], &order["shipments"]), (&json!("partial"), &json!([shipment])));
+    assert_eq!(
+        (&order["fulfillment"], &order["shipments"]),
+        (&json!("partial"), &json!([shipment]))
+    );
 
     let rest = shop.change(&id, "shipments", "K2", &json!({})).await;
     assert_eq!(rest.text_at("/message"), "Order fulfilled.");
@@ -48,9 +51,7 @@ async fn an_order_is_shipped_in_parts_and_its_page_tells_all_of_it_in_order() {
         assert_eq!(tracked.text_at("/shipment/tracking/url"), "https://example.com/BR2");
     }
     let order = shop.order(&id).await;
-    let item = |product: &str, ordered: u32| {
-        json!({"product_id": product, "ordered": ordered, "cancelled": 0, "allocated": ordered, "shipped": ordered, "returned": 0})
-    };
+    let item = |product: &str, ordered: u32| json!({"product_id": product, "ordered": ordered, "cancelled": 0, "allocated": ordered, "shipped": ordered, "returned": 0});
     assert_eq!(order["items"], json!([item("MUG", 2), item("TEE", 1)]));
     assert_eq!((&order["fulfillment"], &order["returns_status"]), (&json!("full"), &json!("none")));
     let expected = [
@@ -77,9 +78,7 @@ async fn units_are_shipped_from_the_location_that_is_named() {
     shop.stock("MUG", 2).await;
     shop.receive("MUG", "shop", 2).await;
     let id = shop.confirmed(&[("MUG", 4)]).await;
-    let at = |location: &str, quantity: u32| {
-        json!({"lines": [{"product_id": "MUG", "location_id": location, "quantity": quantity}]})
-    };
+    let at = |location: &str, quantity: u32| json!({"lines": [{"product_id": "MUG", "location_id": location, "quantity": quantity}]});
     let refused = shop.change(&id, "shipments", "K1", &at("shop", 3)).await;
     assert_eq!(refused.verdict(), "409 quantity_unavailable");
     assert_eq!(refused.faults(), ["/lines/0/quantity out_of_range"]);
@@ -92,7 +91,10 @@ async fn units_are_shipped_from_the_location_that_is_named() {
     let at = |location: &str, quantity: u32| json!({"product_id": "MUG", "location_id": location, "quantity": quantity});
     assert_eq!(shipped.json()["shipment"]["lines"], json!([at("main", 2), at("shop", 1)]));
     let refused = shop.change(&id, "shipments", "K3", &json!({})).await;
-    assert_eq!((refused.verdict().as_str(), refused.faults().len()), ("409 quantity_unavailable", 0));
+    assert_eq!(
+        (refused.verdict().as_str(), refused.faults().len()),
+        ("409 quantity_unavailable", 0)
+    );
     shop.must_verify().await;
 }
 
@@ -140,7 +142,10 @@ async fn a_key_carries_out_one_change_of_one_order() {
     for (what, body) in [
         ("shipments", one.clone()),
         ("cancellations", one.clone()),
-        ("returns", json!({"lines": [{"product_id": "MUG", "quantity": 1, "disposition": "restock"}]})),
+        (
+            "returns",
+            json!({"lines": [{"product_id": "MUG", "quantity": 1, "disposition": "restock"}]}),
+        ),
     ] {
         let path = format!("/api/orders/{id}/{what}");
         let refused = shop.post(&path, &body).await;
@@ -177,15 +182,17 @@ async fn units_that_are_cancelled_are_free_and_what_is_shipped_stays() {
     let changed = shop.change(&id, "cancellations", "K2", &one).await;
     assert_eq!((changed.status, changed.text_at("/status")), (200, "confirmed".to_owned()));
     let cancellation = &changed.json()["cancellation"];
-    assert_eq!((&cancellation["lines"], &cancellation["amount"], &cancellation["reason"]), (
-        &json!([{"product_id": "MUG", "quantity": 1}]),
-        &json!(10.0),
-        &json!("too many")
-    ));
+    assert_eq!(
+        (&cancellation["lines"], &cancellation["amount"], &cancellation["reason"]),
+        (&json!([{"product_id": "MUG", "quantity": 1}]), &json!(10.0), &json!("too many"))
+    );
     assert_eq!(shop.levels("MUG").await, [9, 2, 7]);
     let refused = shop.change(&id, "cancellations", "K3", &units(&[("TEE", 1), ("MUG", 3)])).await;
     assert_eq!(refused.verdict(), "409 quantity_unavailable");
-    assert_eq!(refused.faults(), ["/lines/0/quantity out_of_range", "/lines/1/quantity out_of_range"]);
+    assert_eq!(
+        refused.faults(),
+        ["/lines/0/quantity out_of_range", "/lines/1/quantity out_of_range"]
+    );
     assert_eq!(shop.ask(&id, "cancel").await.verdict(), "409 invalid_transition");
 
     let rest = shop.change(&id, "cancellations", "K3", &units(&[("MUG", 1), ("MUG", 1)])).await;

@@ -59,10 +59,10 @@ async fn a_plain_order_is_answered_with_three_members_and_takes_no_money() {
     let refused = shop.post(&format!("/api/orders/{id}/refunds"), &refund).await;
     assert_eq!(refused.verdict(), "409 refund_exceeds_payment");
     let plain = shop.post_with("/api/orders", &[WAIT], &with_payment(&[("NONE", 1)])).await;
-    assert_eq!((plain.text_at("/status"), plain.text_at("/payment/state")), (
-        "rejected".to_owned(),
-        "not_due".to_owned()
-    ));
+    assert_eq!(
+        (plain.text_at("/status"), plain.text_at("/payment/state")),
+        ("rejected".to_owned(), "not_due".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -118,10 +118,10 @@ async fn an_order_that_is_not_paid_in_time_expires_and_a_late_payment_brings_it_
     assert_eq!(actors, ["system", "system"]);
 
     let paid = shop.pay(&id, "ch_1").await;
-    assert_eq!((paid.text_at("/status"), paid.text_at("/payment/state")), (
-        "confirmed".to_owned(),
-        "paid".to_owned()
-    ));
+    assert_eq!(
+        (paid.text_at("/status"), paid.text_at("/payment/state")),
+        ("confirmed".to_owned(), "paid".to_owned())
+    );
     assert_eq!(shop.levels("MUG").await, [5, 2, 3]);
     let expected = [
         "1 received",
@@ -150,13 +150,16 @@ async fn a_late_payment_that_finds_no_stock_is_owed_and_the_order_gets_nothing()
     assert_eq!(paid.text_at("/payment/state"), "refund_due");
     assert_eq!(paid.json()["shortages"][0]["available"], 1, "{paid:?}");
     let order = shop.order(&id).await;
-    assert_eq!((&order["refund_due"], &order["shortages"][0]["requested"]), (&json!(20.0), &json!(2)));
+    assert_eq!(
+        (&order["refund_due"], &order["shortages"][0]["requested"]),
+        (&json!(20.0), &json!(2))
+    );
     assert_eq!(shop.levels("MUG").await, [2, 1, 1]);
     let rows = shop.get("/api/orders?payment=refund_due").await.ok();
-    assert_eq!((&rows["data"][0]["order_id"], &rows["data"][0]["refund_due"]), (
-        &json!(id),
-        &json!(20.0)
-    ));
+    assert_eq!(
+        (&rows["data"][0]["order_id"], &rows["data"][0]["refund_due"]),
+        (&json!(id), &json!(20.0))
+    );
 
     let refund = json!({"reference": "re_1", "amount": 20});
     let refunded = shop.post(&format!("/api/orders/{id}/refunds"), &refund).await;
@@ -284,10 +287,10 @@ async fn a_payment_needs_no_inventory() {
     let id = shop.reserved(&[("MUG", 1)]).await;
     let held = shop.hold_inventory().await;
     let paid = shop.post(&format!("/api/orders/{id}/pay"), &json!({"reference": "ch_1"})).await;
-    assert_eq!((paid.text_at("/status"), paid.text_at("/payment/state")), (
-        "confirmed".to_owned(),
-        "paid".to_owned()
-    ));
+    assert_eq!(
+        (paid.text_at("/status"), paid.text_at("/payment/state")),
+        ("confirmed".to_owned(), "paid".to_owned())
+    );
     drop(held);
 }
 

@@ -30,16 +30,17 @@ async fn units_that_come_back_are_sold_again_kept_apart_or_written_off() {
     ]});
     let taken = shop.change(&id, "returns", "K1", &body).await;
     assert_eq!((taken.status, taken.text_at("/status")), (201, "fulfilled".to_owned()));
-    let line = |disposition: &str| {
-        json!({"product_id": "MUG", "quantity": 1, "location_id": "main", "disposition": disposition, "booked_at": null})
-    };
+    let line = |disposition: &str| json!({"product_id": "MUG", "quantity": 1, "location_id": "main", "disposition": disposition, "booked_at": null});
     let expected = ["restock", "quarantine", "write_off"].map(line);
     let r#return = &taken.json()["return"];
     assert_eq!((&r#return["return_id"], &r#return["lines"]), (&json!(5), &json!(expected)));
     assert_eq!(shop.levels("MUG").await, [8, 0, 7], "one of two cannot be sold yet");
     let order = shop.order(&id).await;
     assert_eq!((&order["returns"][0], &order["returns_status"]), (r#return, &json!("partial")));
-    assert_eq!((&order["items"][0]["returned"], &order["fulfillment"]), (&json!(3), &json!("full")));
+    assert_eq!(
+        (&order["items"][0]["returned"], &order["fulfillment"]),
+        (&json!(3), &json!("full"))
+    );
     let told = ["5 amending return.created: damaged", "6 fulfilled"];
     assert_eq!(story(&order)[4..], told);
     assert_eq!(order["history"][4]["change"]["lines"][2]["disposition"], "write_off");
@@ -66,7 +67,10 @@ async fn the_last_unit_comes_back_once_however_often_that_is_said() {
     assert_eq!(booked, by_one_key, "{verdicts:?}");
     assert!(verdicts.iter().all(|its| ["201", "409 quantity_unavailable"].contains(&its.as_str())));
     let order = shop.order(&id).await;
-    assert_eq!((&order["items"][0]["returned"], shop.levels("MUG").await), (&json!(2), [10, 0, 10]));
+    assert_eq!(
+        (&order["items"][0]["returned"], shop.levels("MUG").await),
+        (&json!(2), [10, 0, 10])
+    );
     shop.must_verify().await;
 }
 
@@ -86,7 +90,8 @@ async fn a_shipment_of_which_units_came_back_stays_shipped() {
 async fn units_come_back_to_any_location_and_to_one_that_does_not_exist() {
     let (shop, id) = shipped(3).await;
     shop.put("/api/inventory/locations/shop", &json!({"name": "Shop", "priority": 200})).await.ok();
-    for (key, location, booked_at) in [("K1", "shop", Value::Null), ("K2", "attic", json!("main"))] {
+    for (key, location, booked_at) in [("K1", "shop", Value::Null), ("K2", "attic", json!("main"))]
+    {
         let mut body = back(1, "restock");
         body["lines"][0]["location_id"] = json!(location);
         let taken = shop.change(&id, "returns", key, &body).await;

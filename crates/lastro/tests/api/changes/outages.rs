@@ -56,7 +56,10 @@ async fn an_order_whose_units_are_being_released_is_busy_for_a_moment() {
     };
     assert_eq!(post("cancellations", "K1").await.text_at("/status"), "amending");
     let busy = post("shipments", "K2").await;
-    assert_eq!((busy.verdict().as_str(), busy.header("retry-after")), ("409 order_busy", Some("1")));
+    assert_eq!(
+        (busy.verdict().as_str(), busy.header("retry-after")),
+        ("409 order_busy", Some("1"))
+    );
     let fulfill = shop.send("POST", &format!("/api/orders/{id}/fulfill"), &[], "").await;
     assert_eq!(fulfill.verdict(), "409 order_busy");
     // More can be cancelled meanwhile.

@@ -254,7 +254,7 @@ pub(super) fn by_disposition(units: &ReturnedUnits) -> impl Iterator<Item = (Dis
 
 /// Units that were cancelled, while others of the order were kept or shipped.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Cancellation)]
+#[schema(as = CancelledUnits)]
 pub(in super::super) struct CancellationView {
     /// The number of its entry in the history of the order.
     #[schema(example = 5)]
