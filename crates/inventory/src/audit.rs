@@ -42,7 +42,7 @@ pub const INV_8: Invariant =
 /// As far as this service knows the numbers of an order.
 pub const INV_10: Invariant = Invariant {
     name: "INV-10",
-    says: "what came back was shipped, and what is shipped is allocated",
+    says: "the units of every line add up: ordered, wanted, allocated, shipped, returned",
     counted: "reservations",
 };
 pub const INV_11: Invariant = Invariant {

@@ -119,9 +119,12 @@ async fn each_change_of_stock_is_an_event_that_follows_the_one_before() {
     }
     let levels: Vec<_> = events
         .iter()
-        .map(|event| ["on_hand", "reserved", "available"].map(|name| event["data"][name].as_i64()))
+        .map(|event| {
+            ["on_hand", "reserved", "quarantined", "available"]
+                .map(|name| event["data"][name].as_i64())
+        })
         .collect();
-    assert_eq!(levels, [[5, 0, 5], [5, 2, 3], [5, 0, 5]].map(|level| level.map(Some)));
+    assert_eq!(levels, [[5, 0, 0, 5], [5, 2, 0, 3], [5, 0, 0, 5]].map(|level| level.map(Some)));
 }
 
 #[tokio::test]

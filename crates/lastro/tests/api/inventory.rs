@@ -26,8 +26,10 @@ async fn a_reservation_shows_the_allocations_of_an_order() {
             [
                 "order_id",
                 "state",
+                "revision",
                 "allocations",
                 "shortages",
+                "returns",
                 "movements",
                 "created_at",
                 "updated_at"

@@ -77,7 +77,7 @@ pub(super) fn problem(refusal: Refusal, asked: Asked) -> Problem {
         Refusal::InvalidTransition(status) => invalid_transition(status, asked),
         Refusal::TooManyChanges => {
             let detail = format!(
-                "an order takes {MAX_CHANGES} changes and {} KiB of history; it can still be cancelled, fulfilled and paid",
+                "an order takes {MAX_CHANGES} changes and {} KiB of history; it can still be cancelled, fulfilled and paid, and what is owed refunded",
                 MAX_HISTORY_BYTES / 1024
             );
             Problem::new(codes::TOO_MANY_CHANGES, detail)

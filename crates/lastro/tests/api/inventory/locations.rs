@@ -79,6 +79,6 @@ async fn stock_goes_back_to_where_it_came_from() {
     put(&shop, "main", 7).await;
     shop.ask(&id, "cancel").await.ok();
     let product = shop.get("/api/inventory/products/MUG").await.ok();
-    let level = |location: &str| json!({"location_id": location, "on_hand": 2, "reserved": 0, "available": 2});
+    let level = |location: &str| json!({"location_id": location, "on_hand": 2, "reserved": 0, "quarantined": 0, "available": 2});
     assert_eq!(product["locations"], json!([level("main"), level("near")]));
 }

@@ -65,6 +65,30 @@ async fn every_kind_of_movement_does_what_it_says() {
     shop.must_verify().await;
 }
 
+/// They are on hand all the time, and nobody can buy them.
+#[tokio::test]
+async fn quarantined_units_are_sold_again_or_written_off() {
+    let shop = Deployment::open().await;
+    shop.stock("MUG", 5).await;
+    shop.confirmed(&[("MUG", 1)]).await;
+    let by = |kind: &str, quantity: i64| json!({"kind": kind, "quantity": quantity, "reason": "x"});
+    for (movement, expected) in [
+        (by("quarantine", 5), "409 quantity_unavailable"),
+        (by("quarantine", 3), "main #3 quarantine +0 → 5/1/1"),
+        (by("unquarantine", 4), "409 quantity_unavailable"),
+        (by("unquarantine", 1), "main #4 unquarantine +0 → 5/1/2"),
+        (by("adjust", -3), "409 below_reserved"),
+        (by("write_off", 3), "409 quantity_unavailable"),
+        (by("write_off", 2), "main #5 write_off -2 → 3/1/2"),
+        (json!({"kind": "write_off", "quantity": 1}), "422 invalid_request, /reason required"),
+    ] {
+        assert_eq!(reported(&shop.move_stock("MUG", &movement).await), expected, "{movement}");
+    }
+    let (_, rejected) = shop.settle(&[("MUG", 3)]).await;
+    assert_eq!(rejected, "rejected");
+    shop.must_verify().await;
+}
+
 #[tokio::test]
 async fn reserved_units_stay_on_hand() {
     let shop = Deployment::open().await;
@@ -115,8 +139,10 @@ async fn the_ledger_explains_the_stock_newest_first() {
         "kind",
         "on_hand_delta",
         "reserved_delta",
+        "quarantined_delta",
         "on_hand",
         "reserved",
+        "quarantined",
     ];
     let more = ["available", "order_id", "reference", "reason", "actor", "created_at"];
     assert_eq!(members(&movement), [&expected[..], &more].concat());

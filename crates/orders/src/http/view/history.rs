@@ -40,8 +40,7 @@ pub(super) struct EntryView {
 #[schema(as = Change)]
 pub(super) struct ChangeView {
     /// `paid`, `refunded`, `cancellation.created`, `shipment.created`, `shipment.tracked`,
-    /// `shipment.cancelled` or `return.created`: as the type of the event, after
-    /// `dev.lastro.order.`.
+    /// `shipment.cancelled` or `return.created`: the words that types of events have.
     #[schema(example = "shipment.created")]
     r#type: &'static str,
     /// What tells a payment or a refund from others.
