@@ -294,6 +294,22 @@ async fn a_payment_needs_no_inventory() {
     drop(held);
 }
 
+/// The units of an order may be at several locations.
+#[tokio::test]
+async fn a_deadline_frees_what_is_held_at_every_location() {
+    let shop = Deployment::open().await;
+    shop.put("/api/inventory/locations/shop", &json!({"name": "Shop", "priority": 9})).await.ok();
+    shop.stock("MUG", 2).await;
+    shop.receive("MUG", "shop", 2).await;
+    let id = shop.reserved(&[("MUG", 3)]).await;
+    assert_eq!(shop.order(&id).await["allocations"].as_array().map(Vec::len), Some(2));
+    shop.let_deadlines_pass().await;
+    shop.order_once(&id, "expired").await;
+    assert_eq!(shop.levels("MUG").await, [4, 0, 4]);
+    shop.confirmed(&[("MUG", 4)]).await;
+    shop.must_verify().await;
+}
+
 /// The payment comes while the order's units are being released.
 #[tokio::test]
 async fn a_payment_that_overtakes_the_release_brings_the_order_back() {
