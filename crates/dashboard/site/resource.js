@@ -46,8 +46,13 @@ export function useResource(path, { query = {}, changes, every, least = MIN_MS }
             busy = false;
             if (again) later();
         };
+        // Nothing is asked for while nobody looks, also if somebody looked when it was planned.
+        const whenSeen = () => {
+            timer = 0;
+            if (visible.get()) fetchIt();
+        };
         const later = () => {
-            if (!timer && !isGone && visible.get()) timer = setTimeout(fetchIt, Math.max(0, started + least - Date.now()));
+            if (!timer && !isGone && visible.get()) timer = setTimeout(whenSeen, Math.max(0, started + least - Date.now()));
         };
         reload.current = () => {
             clearTimeout(timer);
