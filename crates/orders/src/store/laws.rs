@@ -61,6 +61,7 @@ macro_rules! store_laws {
             changing::two_changes_of_one_batch_are_one_command
             changing::changes_during_an_outage_are_one_command
             changing::a_payment_and_a_deadline_of_one_batch_have_one_winner
+            changing::an_order_that_is_paid_before_it_is_answered_stays_received
             changing::a_refund_is_due_exactly_while_the_arithmetic_says_so
             changing::changes_side_by_side_lose_nothing
             deadlines::a_deadline_is_there_exactly_while_the_order_is_reserved

@@ -68,9 +68,7 @@ fn pay(status: Status) -> Answers {
         Received => [&[Done, NotExpected], &[Repeated, AlreadyPaid, Underpaid]],
         Reserved => [&[Done, Underpaid], &[AlreadyPaid]],
         Confirmed => [&[Repeated, AlreadyPaid, NotExpected], &[]],
-        Amending | Fulfilling | Fulfilled => {
-            [&[NotExpected], &[Repeated, AlreadyPaid]]
-        }
+        Amending | Fulfilling | Fulfilled => [&[NotExpected], &[Repeated, AlreadyPaid]],
         Rejected | Cancelling | Cancelled => [&[Done, NotExpected], &[Repeated, AlreadyPaid]],
         Expiring => [&[Done], &[Underpaid, AlreadyPaid]],
         Expired => [&[Done], &[Repeated, AlreadyPaid, Underpaid]],
