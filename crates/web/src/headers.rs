@@ -82,8 +82,8 @@ pub fn idempotency_key(headers: &HeaderMap, client: &Principal) -> Result<Option
     }
 }
 
-/// Reads the `Idempotency-Key` of a request that must have one, because to repeat it by mistake would
-/// double its effect.
+/// Reads the `Idempotency-Key` of a request that must have one, because to repeat it by mistake
+/// would double its effect.
 ///
 /// # Errors
 ///

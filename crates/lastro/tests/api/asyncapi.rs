@@ -10,7 +10,7 @@ use contract::answers::{ANSWERS_CHANNEL, StockAllocated};
 use contract::codec::MAX_BATCH_MESSAGES;
 use contract::commands::{AllocateStock, COMMANDS_CHANNEL};
 use serde_json::{Map, Value, json};
-use testbed::{Deployment, Form, PATIENCE, eventually, golden};
+use testbed::{Deployment, Form, PATIENCE, WAIT, eventually, golden};
 use tokio::time::timeout;
 use utoipa::{PartialSchema, ToSchema};
 
@@ -289,6 +289,26 @@ async fn the_committed_description_of_the_events_is_the_one_that_the_programs_im
     }
 }
 
+/// Does to an order all that can be done to it after it was placed.
+async fn change_an_order(shop: &Deployment) {
+    shop.stock("TEE", 3).await;
+    let id = shop.reserved(&[("TEE", 3)]).await;
+    shop.let_deadlines_pass().await;
+    shop.order_once(&id, "expired").await;
+    shop.pay(&id, "ch_1").await.ok();
+    let mut unit = json!({"lines": [{"product_id": "TEE", "quantity": 1}]});
+    shop.change(&id, "cancellations", "K1", &unit).await.ok();
+    let shipped = shop.change(&id, "shipments", "K2", &unit).await;
+    let shipment = shipped.header("location").expect("a path").to_owned();
+    shop.put(&format!("{shipment}/tracking"), &json!({"number": "BR1"})).await.ok();
+    shop.post_with(&format!("{shipment}/cancel"), &[WAIT], &json!({})).await.ok();
+    shop.change(&id, "shipments", "K3", &json!({})).await.ok();
+    unit["lines"][0]["disposition"] = json!("quarantine");
+    shop.change(&id, "returns", "K4", &unit).await.ok();
+    let refund = json!({"reference": "re_1", "amount": 10});
+    shop.post(&format!("/api/orders/{id}/refunds"), &refund).await.ok();
+}
+
 #[tokio::test]
 async fn real_events_fit_their_schemas() {
     let shop = Deployment::open().await;
@@ -301,6 +321,7 @@ async fn real_events_fit_their_schemas() {
     shop.ask(&fulfilled, "fulfill").await.ok();
     shop.order_once(&fulfilled, "fulfilled").await;
     shop.settle(&[("MUG", 999)]).await;
+    change_an_order(&shop).await;
     for feed in FEEDS {
         let path = format!("{}?limit=200", feed.path);
         let events = eventually(PATIENCE, "the feed has all types of events", async || {

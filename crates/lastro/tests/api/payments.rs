@@ -294,6 +294,52 @@ async fn a_payment_needs_no_inventory() {
     drop(held);
 }
 
+#[tokio::test]
+async fn a_payment_that_comes_before_inventory_has_answered_is_kept() {
+    let shop = Deployment::open().await;
+    shop.stock("MUG", 1).await;
+    let held = shop.hold_inventory().await;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let id = shop.place(&with_payment(&[("MUG", 1)])).await.text_at("/order_id");
+        let payment = json!({"reference": "ch_1"});
+        let paid = shop.post(&format!("/api/orders/{id}/pay"), &payment).await;
+        assert_eq!((paid.status, paid.text_at("/status")), (200, "received".to_owned()));
+        assert_eq!(paid.text_at("/payment/state"), "paid");
+        ids.push(id);
+    }
+    drop(held);
+    let mut found = Vec::new();
+    for id in &ids {
+        let order = eventually(PATIENCE, "Inventory answers", async || {
+            Some(shop.order(id).await).filter(|order| order["status"] != "received")
+        })
+        .await;
+        let status = order["status"].as_str().expect("a status").to_owned();
+        found.push((status, order["refund_due"].clone()));
+    }
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    let expected = [("confirmed", 0.0), ("rejected", 10.0)];
+    assert_eq!(found, expected.map(|(status, owed)| (status.to_owned(), json!(owed))));
+    shop.must_verify().await;
+}
+
+/// The units of an order may be at several locations.
+#[tokio::test]
+async fn a_deadline_frees_what_is_held_at_every_location() {
+    let shop = Deployment::open().await;
+    shop.put("/api/inventory/locations/shop", &json!({"name": "Shop", "priority": 9})).await.ok();
+    shop.stock("MUG", 2).await;
+    shop.receive("MUG", "shop", 2).await;
+    let id = shop.reserved(&[("MUG", 3)]).await;
+    assert_eq!(shop.order(&id).await["allocations"].as_array().map(Vec::len), Some(2));
+    shop.let_deadlines_pass().await;
+    shop.order_once(&id, "expired").await;
+    assert_eq!(shop.levels("MUG").await, [4, 0, 4]);
+    shop.confirmed(&[("MUG", 4)]).await;
+    shop.must_verify().await;
+}
+
 /// The payment comes while the order's units are being released.
 #[tokio::test]
 async fn a_payment_that_overtakes_the_release_brings_the_order_back() {

@@ -78,13 +78,13 @@ impl Client {
         edge::required_idempotency_key(&self.headers, &self.principal)
     }
 
-    /// Carries out a request about the order, and waits for Inventory's answer if the client prefers
-    /// that.
+    /// Carries out a request about the order, and waits for Inventory's answer if the client
+    /// prefers that.
     ///
     /// # Errors
     ///
-    /// The problem of the refusal; 503 if the change could not be written, or if the order cannot be
-    /// read after it: a repeat then finds the change.
+    /// The problem of the refusal; 503 if the change could not be written, or if the order cannot
+    /// be read after it: a repeat then finds the change.
     pub(super) async fn change(
         self,
         order: &OrderView,

@@ -60,7 +60,7 @@ pub(super) fn problem(refusal: Refusal, asked: Asked) -> Problem {
         ),
         Refusal::AlreadyPaid => Problem::new(
             codes::ALREADY_PAID,
-            "the order is paid, or costs nothing, and this payment was not recorded; give the money back",
+            "the order is paid, or costs nothing; this payment was not recorded, so give it back",
         ),
         Refusal::Underpaid { due_minor } => {
             let due = asked.amount(due_minor);
@@ -76,9 +76,10 @@ pub(super) fn problem(refusal: Refusal, asked: Asked) -> Problem {
         Refusal::ShipmentNotFound => shipment_not_found(),
         Refusal::InvalidTransition(status) => invalid_transition(status, asked),
         Refusal::TooManyChanges => {
+            let history = MAX_HISTORY_BYTES / 1024;
             let detail = format!(
-                "an order takes {MAX_CHANGES} changes and {} KiB of history; it can still be cancelled, fulfilled and paid, and what is owed refunded",
-                MAX_HISTORY_BYTES / 1024
+                "an order takes {MAX_CHANGES} changes and {history} KiB of history; it can still \
+                 be cancelled, fulfilled and paid, and what is owed can be refunded"
             );
             Problem::new(codes::TOO_MANY_CHANGES, detail)
         }
@@ -105,7 +106,8 @@ fn key_reused(asked: Asked) -> Problem {
             "this Idempotency-Key was used for a different order; use a new key for a new order"
         }
         Asked::Cancellation | Asked::Shipment | Asked::ChangeOfShipment | Asked::Return => {
-            "this Idempotency-Key was used for a different change of this order; use a new key for a new change"
+            "this Idempotency-Key was used for a different change of this order; use a new key for \
+             a new change"
         }
     };
     Problem::new(Code::IDEMPOTENCY_KEY_REUSED, detail)
@@ -133,7 +135,7 @@ fn invalid_transition(status: Status, asked: Asked) -> Problem {
 /// are not in the request, so nothing can point to them.
 fn quantity_unavailable(lines: &[Unavailable], asked: Asked) -> Problem {
     if asked == Asked::ChangeOfShipment {
-        let detail = "units of this shipment came back; a shipment of which units were returned stays shipped";
+        let detail = "units of this shipment came back, so it stays shipped";
         return Problem::new(codes::QUANTITY_UNAVAILABLE, detail);
     }
     let limit = match asked {
@@ -174,7 +176,7 @@ mod tests {
             (Refusal::KeyReused, Asked::Return, "422 idempotency_key_reused", "new change"),
             (Refusal::KeyReused, money, "422 idempotency_key_reused", "new reference"),
             (Refusal::PaymentNotExpected, money, "409 payment_not_expected", "without a payment"),
-            (Refusal::AlreadyPaid, money, "409 already_paid", "give the money back"),
+            (Refusal::AlreadyPaid, money, "409 already_paid", "so give it back"),
             (Refusal::Underpaid { due_minor: 6997 }, money, "409 underpaid", "69.97 BRL is due"),
             (
                 Refusal::RefundExceedsPayment { most_minor: 5 },

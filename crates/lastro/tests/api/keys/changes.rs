@@ -1,7 +1,7 @@
 //! Keys of clients that change orders.
 
 use serde_json::{Value, json};
-use testbed::WAIT;
+use testbed::{WAIT, order};
 
 use super::{Client, Keys, text};
 
@@ -16,7 +16,7 @@ async fn the_key_of_one_customer_cancels_units_of_own_orders_and_does_nothing_el
     let (own, staff) = (Client::new(&shop, &own), Client::new(&shop, &staff));
     let units = |quantity: u32| json!({"lines": [{"product_id": "MUG", "quantity": quantity}]});
     let with_key = [("idempotency-key", "K"), WAIT];
-    let body = json!({"customer_id": "C1", "products": [{"product_id": "MUG", "quantity": 3, "price": 10}]});
+    let body = order(&[("MUG", 3)]);
     let mine = text(&own.send("POST", "/api/orders", &[WAIT], &body).await, "order_id");
     let others = text(&staff.place("C2", &[WAIT]).await, "order_id");
 
@@ -44,8 +44,8 @@ async fn the_key_of_one_customer_cancels_units_of_own_orders_and_does_nothing_el
     let path = format!("/api/orders/{others}/shipments/3");
     assert_eq!(own.get(&path).await.verdict(), "404 order_not_found");
 
-    let order = own.get(&format!("/api/orders/{mine}")).await.ok();
-    let changes = order["history"].as_array().expect("a history").iter();
+    let page = own.get(&format!("/api/orders/{mine}")).await.ok();
+    let changes = page["history"].as_array().expect("a history").iter();
     let by = changes.filter(|entry| entry["change"]["type"] == "cancellation.created");
     let by: Vec<_> = by.map(|entry| entry["actor"].clone()).collect();
     assert_eq!(by, [format!("key:{id}")]);
@@ -59,7 +59,7 @@ async fn the_key_of_a_change_belongs_to_the_client_that_sent_it() {
     let (two, _) = keys.create(scopes, &[]).await;
     let shop = keys.shop_with_mugs(9).await;
     let (one, two) = (Client::new(&shop, &one), Client::new(&shop, &two));
-    let body = json!({"customer_id": "C1", "products": [{"product_id": "MUG", "quantity": 3, "price": 10}]});
+    let body = order(&[("MUG", 3)]);
     let id = text(&one.send("POST", "/api/orders", &[WAIT], &body).await, "order_id");
     let path = format!("/api/orders/{id}/shipments");
     let unit = json!({"lines": [{"product_id": "MUG", "quantity": 1}]});
@@ -73,9 +73,9 @@ async fn the_key_of_a_change_belongs_to_the_client_that_sent_it() {
     assert_eq!([first.1, of_another.1, again.1], [false, false, true]);
     assert_ne!(first.0, of_another.0);
     assert_eq!(first.0, again.0);
-    let order = one.get(&format!("/api/orders/{id}")).await.ok();
+    let page = one.get(&format!("/api/orders/{id}")).await.ok();
     // The order never shows the keys.
-    assert!(!order.to_string().contains("\"K\""), "{order}");
-    assert_eq!(order["shipments"].as_array().map(Vec::len), Some(2));
-    assert_eq!(order["payment"], Value::Null);
+    assert!(!page.to_string().contains("\"K\""), "{page}");
+    assert_eq!(page["shipments"].as_array().map(Vec::len), Some(2));
+    assert_eq!(page["payment"], Value::Null);
 }

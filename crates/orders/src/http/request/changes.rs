@@ -141,8 +141,8 @@ pub(in super::super) struct NewReturnLine {
     disposition: DispositionView,
 }
 
-/// What becomes of units that came back: they can be sold again; they are on hand, and cannot be sold
-/// until somebody has looked at them; they are not on hand.
+/// What becomes of units that came back: they can be sold again; they are on hand, and cannot be
+/// sold until somebody has looked at them; they are not on hand.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Disposition)]

@@ -20,9 +20,9 @@ use super::number;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Payment)]
 pub(in super::super) struct PaymentView {
-    /// `due`: the order waits for it. `paid`: the order has what it needs. `refund_due`: more was paid
-    /// than the order keeps. `expired`: the deadline has passed; a payment brings the order back if
-    /// there is stock. `not_due`: nothing is to be paid or given back.
+    /// `due`: the order waits for it. `paid`: the order has what it needs. `refund_due`: more was
+    /// paid than the order keeps. `expired`: the deadline has passed; a payment brings the order
+    /// back if there is stock. `not_due`: nothing is to be paid or given back.
     #[schema(example = "due")]
     state: &'static str,
     /// What the order costs: the value of the units that it wants.

@@ -24,8 +24,8 @@ pub(super) struct EntryView {
     seq: u32,
     /// The status of the order after this entry.
     status: &'static str,
-    /// Who asked for it, or `system` if the Inventory Service answered or a deadline passed; null if
-    /// clients are not asked who they are.
+    /// Who asked for it, or `system` if the Inventory Service answered or a deadline passed; null
+    /// if clients are not asked who they are.
     #[schema(example = "key:4fT9xQ2mLp0a")]
     actor: Option<String>,
     reason: Option<String>,
