@@ -33,8 +33,8 @@ pub(super) fn chance(status: Status, asked: Asked, answered: Answered) -> Chance
 type Answers = [&'static [Answered]; 2];
 
 use Answered::{
-    AlreadyPaid, Busy, Done, Exceeds, Invalid, NoShipment, NotExpected, Repeated, Unavailable,
-    Underpaid,
+    AlreadyPaid, Busy, Done, Exceeds, Invalid, KeyReused, NoShipment, NotExpected, Repeated,
+    Unavailable, Underpaid,
 };
 use Status::{
     Amending, Cancelled, Cancelling, Confirmed, Expired, Expiring, Fulfilled, Fulfilling, Received,
@@ -65,16 +65,18 @@ fn fulfill(status: Status) -> Answers {
 /// Money that comes is recorded, whatever became of the order.
 fn pay(status: Status) -> Answers {
     match status {
-        Received => [&[Done, NotExpected], &[Repeated, AlreadyPaid, Underpaid]],
+        Received => [&[Done, NotExpected], &[Repeated, AlreadyPaid, Underpaid, KeyReused]],
         Reserved => [&[Done, Underpaid], &[AlreadyPaid]],
-        Confirmed => [&[Repeated, AlreadyPaid, NotExpected], &[]],
+        Confirmed => [&[Repeated, AlreadyPaid, NotExpected, KeyReused], &[]],
         Amending | Fulfilling | Fulfilled => {
-            [&[NotExpected], &[Repeated, AlreadyPaid]]
+            [&[NotExpected], &[Repeated, AlreadyPaid, KeyReused]]
         }
-        Rejected | Cancelling | Cancelled => [&[Done, NotExpected], &[Repeated, AlreadyPaid]],
+        Rejected | Cancelling | Cancelled => {
+            [&[Done, NotExpected], &[Repeated, AlreadyPaid, KeyReused]]
+        }
         Expiring => [&[Done], &[Underpaid, AlreadyPaid]],
-        Expired => [&[Done], &[Repeated, AlreadyPaid, Underpaid]],
-        Reviving => [&[], &[Repeated, AlreadyPaid]],
+        Expired => [&[Done], &[Repeated, AlreadyPaid, Underpaid, KeyReused]],
+        Reviving => [&[], &[Repeated, AlreadyPaid, KeyReused]],
     }
 }
 

@@ -168,7 +168,7 @@ async fn buy_and_cancel(world: &Arc<World>) {
     }
 }
 
-async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
+pub(crate) async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
     let known = world.history().known_orders();
     if known.is_empty() {
         return;
