@@ -313,7 +313,9 @@ impl Registers {
         };
         let short = facts.shortages.iter().map(|(product, ..)| product);
         let came_back = |key: &StockKey| intent.returned.contains_key(key);
-        if right && short.is_sorted_by(|one, next| one < next) && facts.booked_at.keys().all(came_back)
+        if right
+            && short.is_sorted_by(|one, next| one < next)
+            && facts.booked_at.keys().all(came_back)
         {
             Ok(())
         } else {
@@ -379,9 +381,8 @@ impl IntentThen {
     /// What Inventory is told to want: nothing once the deadline has passed.
     pub(crate) fn sent_wanted(&self) -> ProductUnits {
         let expires = self.purpose == Status::Expiring;
-        let sent = |(product, units): (&String, &i64)| {
-            (product.clone(), if expires { 0 } else { *units })
-        };
+        let sent =
+            |(product, units): (&String, &i64)| (product.clone(), if expires { 0 } else { *units });
         self.wanted.iter().map(sent).collect()
     }
 

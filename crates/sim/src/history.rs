@@ -162,8 +162,7 @@ impl History {
         let is_its = |wanted: &Purchase| {
             wanted.lines == row.content.lines && wanted.pays_within_s == row.content.pays_within_s
         };
-        if wanted.is_some_and(is_its) && row.total_minor == total_minor
-        {
+        if wanted.is_some_and(is_its) && row.total_minor == total_minor {
             return Ok(());
         }
         broken("INV-6", format!("{row:?} is not what was asked for: {wanted:?}"))
@@ -211,7 +210,9 @@ fn check_change(change: &Change, rows: &[OrderRow]) -> Result<(), Violation> {
     let is_there = registers.is_some_and(|registers| match &change.mark {
         Mark::Key(key) => registers.has_key(key),
         Mark::Payment(reference) => registers.has_recorded(reference),
-        Mark::Unship(shipment) => registers.shipments().any(|(seq, _, gone)| seq == *shipment && gone),
+        Mark::Unship(shipment) => {
+            registers.shipments().any(|(seq, _, gone)| seq == *shipment && gone)
+        }
         Mark::Track(shipment) => registers.shipments().any(|(seq, ..)| seq == *shipment),
     });
     let has_own_key = matches!(change.mark, Mark::Key(_));

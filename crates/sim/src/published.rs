@@ -151,11 +151,7 @@ fn check_answer(answer: &StockAllocated, databases: &Databases) -> Result<(), Vi
         Some(row) if row.revision > revision => was_true(answer, &allocated, row, databases)?,
         _ => false,
     };
-    if right {
-        Ok(())
-    } else {
-        broken("INV-5", format!("{answer:?} was sent for {reservation:?}"))
-    }
+    if right { Ok(()) } else { broken("INV-5", format!("{answer:?} was sent for {reservation:?}")) }
 }
 
 /// Whether the answer to an earlier revision can have been true.

@@ -95,7 +95,8 @@ pub(crate) fn broken(coverage: &Coverage) -> Option<String> {
     let mut orders =
         orders.filter(|(status, event)| chance_for_order(*status, *event) == Chance::Never);
     let stock = coverage.stock.keys();
-    let mut stock = stock.filter(|(known, event)| chance_for_stock(*known, *event) == Chance::Never);
+    let mut stock =
+        stock.filter(|(known, event)| chance_for_stock(*known, *event) == Chance::Never);
     let order = orders.next().map(|(status, event)| {
         format!("an order that is {status:?} met {event:?}, which is impossible")
     });

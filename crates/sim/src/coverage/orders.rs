@@ -196,19 +196,13 @@ fn note_order(states: &mut BTreeMap<OrderId, (Status, Revision)>, decided: &Deci
 }
 
 /// The event of an order that is at this revision. Forged messages are none.
-fn order_event(
-    command: &OrderCommand,
-    outcome: &OrderOutcome,
-    at: Revision,
-) -> Option<OrderEvent> {
+fn order_event(command: &OrderCommand, outcome: &OrderOutcome, at: Revision) -> Option<OrderEvent> {
     match command {
         OrderCommand::Place(_) => None,
         OrderCommand::Request { request, .. } => {
             Some(OrderEvent::Request(Asked::of(request), Answered::of(outcome)))
         }
-        OrderCommand::Expire(_) => {
-            Some(OrderEvent::Request(Asked::Expire, Answered::of(outcome)))
-        }
+        OrderCommand::Expire(_) => Some(OrderEvent::Request(Asked::Expire, Answered::of(outcome))),
         OrderCommand::Settle(answer) if spoil::is_forged(answer.sent_at_micros) => None,
         OrderCommand::Settle(answer) if answer.facts.revision < at => {
             Some(OrderEvent::Lower(has(&answer.facts)))

@@ -193,9 +193,13 @@ impl Entry {
         let text = format!("{self:?}");
         let (status, at) = (self.status, self.at);
         let made = match self {
-            Self { revision: Some(revision), decided_at: None, payment: None, refund: None, .. } => {
-                self.intent(revision)
-            }
+            Self {
+                revision: Some(revision),
+                decided_at: None,
+                payment: None,
+                refund: None,
+                ..
+            } => self.intent(revision),
             Self { decided_at: Some(decided_at), payment: None, refund: None, .. } => {
                 self.answer(decided_at)
             }

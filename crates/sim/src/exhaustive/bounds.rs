@@ -96,7 +96,10 @@ pub(crate) const USUAL: [Bounds; 17] = [
 pub(super) const WIDE: [Bounds; 12] = [
     Bounds { asks: &[Ask::Pay, Ask::Expire], batch: 2, busy: 2, ..ONE_ORDER },
     Bounds { asks: &[Ask::ShipMug, Ask::Return, Ask::ReturnElsewhere, Ask::WriteOff], ..ONE_ORDER },
-    Bounds { asks: &[Ask::Pay, Ask::Expire, Ask::ShipMug, Ask::CancelTee, Ask::Return], ..ONE_ORDER },
+    Bounds {
+        asks: &[Ask::Pay, Ask::Expire, Ask::ShipMug, Ask::CancelTee, Ask::Return],
+        ..ONE_ORDER
+    },
     Bounds { asks: &[Ask::ShipMug, Ask::ShipRest, Ask::Unship, Ask::CancelTee], ..ONE_ORDER },
     Bounds { asks: &[Ask::ShipMug, Ask::Unship, Ask::CancelMug], busy: 2, ..ONE_ORDER },
     Bounds { asks: &[Ask::ShipMug, Ask::Unship, Ask::CancelMug], ..TWO_ORDERS },

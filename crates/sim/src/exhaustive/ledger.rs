@@ -192,8 +192,7 @@ fn check_returns(
         let mut rises = [0; 2];
         for number in now.movements.iter().skip(listed) {
             let its = unlisted.remove(number).filter(|movement| {
-                movement.product_id == now.units.product_id
-                    && movement.location_id == now.booked_at
+                movement.product_id == now.units.product_id && movement.location_id == now.booked_at
             });
             let Some(movement) = its else {
                 return broken("INV-3", format!("{name} lists movement {number}: {now:?}"));
@@ -213,9 +212,8 @@ fn check_returns(
 
 /// Whether both are about the same product and location.
 fn is_to(one: &ReturnedStock, other: &ReturnedStock) -> bool {
-    let key = |found: &ReturnedStock| {
-        (found.units.product_id.clone(), found.units.location_id.clone())
-    };
+    let key =
+        |found: &ReturnedStock| (found.units.product_id.clone(), found.units.location_id.clone());
     key(one) == key(other)
 }
 

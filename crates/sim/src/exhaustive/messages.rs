@@ -1,9 +1,9 @@
 //! Messages, each identified by a number. Two messages that differ only in times and attempts have
 //! the same number, because no decision depends on these (R16).
 
-use contract::{Intent, Revision};
 use contract::answers::StockAllocated;
 use contract::commands::AllocateStock;
+use contract::{Intent, Revision};
 
 use super::actors;
 use crate::states::{Violation, broken};

@@ -109,8 +109,7 @@ fn describe<T: std::fmt::Debug>(state: Option<T>) -> String {
 /// All that is stored beside the history follows from it (INV-4, INV-7, INV-9, R14).
 fn check_row(name: &str, row: &OrderRow, registers: &Registers) -> Result<(), Violation> {
     let OrderRow { order, history, state, pending, deadline, .. } = row;
-    let (revision, settled, status) =
-        (registers.revision(), registers.settled(), registers.status);
+    let (revision, settled, status) = (registers.revision(), registers.settled(), registers.status);
     let newest = registers.newest();
     let digest = newest.digest(revision);
     let right = i64::from(order.registers.intent.revision.get()) == revision
@@ -227,7 +226,8 @@ fn returned_of(reservation: &Reservation) -> Back {
 
 /// Where units that came back to unknown locations are booked.
 fn booked_of(reservation: &Reservation) -> BTreeMap<StockKey, String> {
-    let elsewhere = reservation.returns.iter().filter(|back| back.booked_at != back.units.location_id);
+    let elsewhere =
+        reservation.returns.iter().filter(|back| back.booked_at != back.units.location_id);
     let entry = |back: &ReturnedStock| {
         let key = (back.units.product_id.to_string(), back.units.location_id.to_string());
         (key, back.booked_at.to_string())

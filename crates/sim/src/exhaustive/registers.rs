@@ -7,7 +7,7 @@ use orders_core::history::{Entry, Event, Intended};
 use orders_core::order::Terms;
 
 use crate::fold::{
-    Answer, Back, Content, Made, NewIntent, ProductUnits, Registers, Short, StockKey, Step,
+    Answer, Back, Content, Made, NewIntent, ProductUnits, Registers, Short, Step, StockKey,
     StockUnits,
 };
 use crate::states::Violation;
@@ -23,9 +23,10 @@ pub(super) fn fold(terms: &Terms, entries: &[Entry]) -> Result<Registers, Violat
 }
 
 fn content(terms: &Terms) -> Content {
-    let lines = terms.lines.iter().map(|line| {
-        (line.product_id.to_string(), line.quantity.units(), line.price_minor)
-    });
+    let lines = terms
+        .lines
+        .iter()
+        .map(|line| (line.product_id.to_string(), line.quantity.units(), line.price_minor));
     let pays_within_s = terms.payment.map(|payment| i64::from(payment.within_s));
     Content { lines: lines.collect(), pays_within_s, created_at: 0 }
 }

@@ -66,11 +66,8 @@ impl StockDatabase {
     /// per stock key.
     pub(super) fn new(bounds: Bounds, shell: Shell) -> Self {
         let at_start = actors::units_at_start(bounds);
-        let rows = at_start.map(|on_hand| Level {
-            on_hand,
-            moves: on_hand.min(1),
-            ..Level::default()
-        });
+        let rows =
+            at_start.map(|on_hand| Level { on_hand, moves: on_hand.min(1), ..Level::default() });
         let at_start = Levels { rows, ledger: rows };
         Self {
             shell,

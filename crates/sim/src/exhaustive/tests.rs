@@ -23,8 +23,7 @@ fn every_state_of_orders_and_reservations_is_reached() {
     let model = whole(TWO_ORDERS).model;
     let statuses: BTreeSet<_> = model.orders.rows().iter().map(|row| row.order.status()).collect();
     use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
-    let plain =
-        [Received, Confirmed, Rejected, Cancelling, Cancelled, Fulfilling, Fulfilled];
+    let plain = [Received, Confirmed, Rejected, Cancelling, Cancelled, Fulfilling, Fulfilled];
     assert!(statuses.into_iter().eq(plain));
     let has = |what: fn(&Reservation) -> bool| model.stock.reservations().iter().any(what);
     assert!(has(|found| found.state() == ReservationState::Reserved));

@@ -136,9 +136,8 @@ fn takes_back(before: &IntentThen, next: &IntentThen) -> bool {
         let now = next.returned.get(key).copied().unwrap_or_default();
         units.iter().zip(now).all(|(before, now)| *before <= now)
     };
-    let is_out = |product: &String| {
-        back_of(&next.returned, product) <= of_product(&next.shipped, product)
-    };
+    let is_out =
+        |product: &String| back_of(&next.returned, product) <= of_product(&next.shipped, product);
     before.returned.iter().all(keeps) && next.wanted.keys().all(is_out)
 }
 

@@ -133,9 +133,14 @@ fn no_entry_breaks_the_arithmetic() {
             vec![granted(Confirmed), intent(Amending, 2, wants(1, 1))],
             intent(Amending, 3, ships(&[("MUG", 1)])),
         ),
-        ("INV-4", false, shipped(), intent(Fulfilling, 4, |new| {
-            new.shipped = Some(at(&[("MUG", 2), ("TEE", 1)]));
-        })),
+        (
+            "INV-4",
+            false,
+            shipped(),
+            intent(Fulfilling, 4, |new| {
+                new.shipped = Some(at(&[("MUG", 2), ("TEE", 1)]));
+            }),
+        ),
     ];
     for (number, (invariant, waits, mut steps, last)) in wrong.into_iter().enumerate() {
         fold(waits, &steps).expect("a good history");

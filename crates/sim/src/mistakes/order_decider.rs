@@ -160,10 +160,14 @@ pub(super) fn cancel_although_shipped(
 
 /// The orders of which the first command of the batch is a cancellation.
 fn first_cancellations(batch: &[OrderCommand]) -> impl Iterator<Item = OrderId> {
-    first_commands(batch).filter(|command| match command {
-        OrderCommand::Request { request, .. } => matches!(**request, OrderRequest::Cancel { .. }),
-        _ => false,
-    }).map(OrderCommand::order_id)
+    first_commands(batch)
+        .filter(|command| match command {
+            OrderCommand::Request { request, .. } => {
+                matches!(**request, OrderRequest::Cancel { .. })
+            }
+            _ => false,
+        })
+        .map(OrderCommand::order_id)
 }
 
 /// The commands that are the first of the batch about their order.

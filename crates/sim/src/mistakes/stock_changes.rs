@@ -53,9 +53,9 @@ pub(super) fn shipped_added(
 fn sum(shipped: &Allocations, found: &Reservation) -> Allocations {
     let mut parts = shipped.to_vec();
     for out in found.holdings.iter().filter(|holding| holding.shipped > 0) {
-        let its = parts.iter_mut().find(|part| {
-            part.product_id == out.product_id && part.location_id == out.location_id
-        });
+        let its = parts
+            .iter_mut()
+            .find(|part| part.product_id == out.product_id && part.location_id == out.location_id);
         let units = u32::try_from(out.shipped).expect("few units");
         match its {
             Some(part) => {

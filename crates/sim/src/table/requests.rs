@@ -68,9 +68,7 @@ fn pay(status: Status) -> Answers {
         Received => [&[Done, NotExpected], &[Repeated, AlreadyPaid, Underpaid, KeyReused]],
         Reserved => [&[Done, Underpaid], &[AlreadyPaid]],
         Confirmed => [&[Repeated, AlreadyPaid, NotExpected, KeyReused], &[]],
-        Amending | Fulfilling | Fulfilled => {
-            [&[NotExpected], &[Repeated, AlreadyPaid, KeyReused]]
-        }
+        Amending | Fulfilling | Fulfilled => [&[NotExpected], &[Repeated, AlreadyPaid, KeyReused]],
         Rejected | Cancelling | Cancelled => {
             [&[Done, NotExpected], &[Repeated, AlreadyPaid, KeyReused]]
         }

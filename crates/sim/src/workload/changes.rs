@@ -157,8 +157,7 @@ async fn take_back(world: &Arc<World>, order: &OrderRow) {
     let (product, units, _) = random.pick(&order.content.lines).clone();
     let quantity = random.within(1..=u64::try_from(units).unwrap_or(1).min(2));
     let disposition = *random.pick(&["restock", "quarantine", "write_off"]);
-    let mut line =
-        json!({"product_id": product, "quantity": quantity, "disposition": disposition});
+    let mut line = json!({"product_id": product, "quantity": quantity, "disposition": disposition});
     if random.chance(400) {
         line["location_id"] = (*random.pick(&["main", "nowhere"])).into();
     }
@@ -237,7 +236,9 @@ fn refusals(path: &str) -> &'static [&'static str] {
     match path {
         "pay" => &["already_paid", "underpaid", "payment_not_expected", "idempotency_key_reused"],
         "refunds" => &["refund_exceeds_payment"],
-        "cancellations" | "shipments" | "returns" => &["invalid_transition", "quantity_unavailable"],
+        "cancellations" | "shipments" | "returns" => {
+            &["invalid_transition", "quantity_unavailable"]
+        }
         _ => &["shipment_not_found", "invalid_transition", "quantity_unavailable"],
     }
 }

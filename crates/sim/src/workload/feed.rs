@@ -186,8 +186,8 @@ fn check_stock(events: &[Value], movements: &[MovementRow]) -> Result<(), Violat
         let levels = ledgers.get(&key).map(Vec::as_slice).unwrap_or_default();
         let level = levels.iter().find(|level| level.seq == to);
         let shown = ["on_hand", "reserved", "quarantined"].map(|name| data[name].as_i64());
-        let is_level = level
-            .is_some_and(|at| shown == [at.on_hand, at.reserved, at.quarantined].map(Some));
+        let is_level =
+            level.is_some_and(|at| shown == [at.on_hand, at.reserved, at.quarantined].map(Some));
         let id = format!("{}/{}.{to}", key.0, key.1);
         if from != *end + 1 || to < from || !is_level || text(event, "id") != id {
             return broken("R29", format!("after movement {end} comes {event}"));
