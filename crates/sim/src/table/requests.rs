@@ -44,7 +44,8 @@ use Status::{
 /// An order of which something is shipped is not cancelled as a whole.
 fn cancel(status: Status) -> Answers {
     match status {
-        Received | Reserved | Expiring | Expired | Reviving => [&[Done], &[]],
+        Expiring | Reviving => [&[], &[Done]],
+        Received | Reserved | Expired => [&[Done], &[]],
         Confirmed | Amending => [&[Done, Invalid], &[]],
         Cancelling | Cancelled => [&[Repeated], &[]],
         Rejected | Fulfilling | Fulfilled => [&[Invalid], &[]],
@@ -53,12 +54,11 @@ fn cancel(status: Status) -> Answers {
 
 fn fulfill(status: Status) -> Answers {
     match status {
+        Expiring | Reviving => [&[], &[Invalid]],
         Confirmed => [&[Done], &[]],
         Amending => [&[Done, Busy], &[Repeated]],
         Fulfilling | Fulfilled => [&[Repeated], &[]],
-        Received | Reserved | Rejected | Cancelling | Cancelled | Expiring | Expired | Reviving => {
-            [&[Invalid], &[]]
-        }
+        Received | Reserved | Rejected | Cancelling | Cancelled | Expired => [&[Invalid], &[]],
     }
 }
 
@@ -81,6 +81,7 @@ fn pay(status: Status) -> Answers {
 fn refund(status: Status) -> Answers {
     match status {
         Confirmed | Cancelled => [&[Done, Repeated, Exceeds], &[]],
+        Expiring | Reviving => [&[], &[Done, Repeated, Exceeds]],
         _ => [&[Exceeds], &[Done, Repeated]],
     }
 }
@@ -91,6 +92,7 @@ fn cancel_lines(status: Status) -> Answers {
         Confirmed | Amending => [&[Done, Unavailable, Repeated], &[]],
         Fulfilling | Fulfilled => [&[Unavailable], &[Repeated]],
         Cancelling | Cancelled => [&[Invalid, Repeated], &[]],
+        Expiring | Reviving => [&[], &[Invalid]],
         _ => [&[Invalid], &[]],
     }
 }
@@ -102,6 +104,7 @@ fn ship(status: Status) -> Answers {
         Fulfilling => [&[Unavailable, Repeated], &[Busy]],
         Fulfilled => [&[Unavailable, Repeated], &[]],
         Cancelling | Cancelled => [&[Invalid], &[Repeated]],
+        Expiring | Reviving => [&[], &[Invalid]],
         _ => [&[Invalid], &[]],
     }
 }
@@ -130,6 +133,7 @@ fn take_back(status: Status) -> Answers {
         Amending => [&[Done, Unavailable, Repeated], &[]],
         Fulfilling => [&[Done, Unavailable], &[Repeated]],
         Fulfilled => [&[Done, Unavailable, Repeated], &[]],
+        Expiring | Reviving => [&[], &[Invalid]],
         _ => [&[Invalid], &[]],
     }
 }
@@ -138,7 +142,7 @@ fn take_back(status: Status) -> Answers {
 fn expire(status: Status) -> Answers {
     match status {
         Reserved => [&[Done], &[]],
-        Confirmed | Expiring | Expired => [&[Repeated], &[]],
+        Confirmed => [&[Repeated], &[]],
         Received | Rejected => [&[], &[]],
         _ => [&[], &[Repeated]],
     }

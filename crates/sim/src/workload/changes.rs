@@ -73,8 +73,10 @@ pub(crate) async fn pay_sometime(world: &Arc<World>, order_id: OrderId, within_s
         _ => within_s + random.within(5..=60),
     };
     tokio::time::sleep(Duration::from_secs(seconds) + random.millis(0..=999)).await;
-    if random.chance(300) {
-        anything(world, order_id).await;
+    if random.chance(400) {
+        for _ in 0..random.within(1..=3) {
+            anything(world, order_id).await;
+        }
     }
     let order = world.monitor.databases().order(order_id);
     if let Some(order) = order {
