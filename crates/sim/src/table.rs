@@ -52,9 +52,7 @@ fn chance_of_lower(status: Status, has: Has) -> Chance {
         | (Reviving, Nothing) => Chance::Must,
         (Reviving, Granted)
         | (Cancelling | Cancelled | Confirmed | Amending, Nothing)
-        | (Fulfilling | Fulfilled | Expired, Nothing)
-        // A late payment found too few units, and then the order was cancelled.
-        | (Expired, Rejected) => Chance::May,
+        | (Fulfilling | Fulfilled | Expired, Nothing) => Chance::May,
         _ => Chance::Never,
     }
 }
