@@ -260,6 +260,43 @@ describe('a shop', () => {
         await its.close();
     });
 
+    test('an order that expired says what a late payment leads to', async () => {
+        const { order_id: id } = await api.order([['tee', 2, 39.9]], 'eva', WITHIN);
+        const money = { amount: 79.8, paid: 0, refunded: 0, refund_due: 0, pay_by: null };
+        const late = [
+            { status: 'expired', payment: { ...money, state: 'expired' } },
+            {
+                status: 'expired',
+                payment: { ...money, state: 'refund_due', paid: 79.8, refund_due: 79.8 },
+                shortages: [{ product_id: 'tee', requested: 2, available: 1, reason: 'out_of_stock' }],
+            },
+        ];
+        let answer = 0;
+        const its = await open(shop.url, {
+            hash: `#/orders/${id}`,
+            // A deadline is a minute away at least.
+            prepare: (page) => page.route(`**/api/orders/${id}`, async (route) => {
+                const response = await route.fetch();
+                return route.fulfill({ response, json: { ...await response.json(), ...late[answer] } });
+            }),
+        });
+        const { page } = its;
+        await status(page, 'Expired');
+        await page.getByText('It was not paid in time, so its units were released.').waitFor();
+        await button(page, 'Record payment').click();
+        await page.getByRole('dialog').getByText('If there is stock, the order is reserved again').waitFor();
+        await its.check();
+        await page.keyboard.press('Escape');
+        answer = 1;
+        await page.reload();
+        const note = page.getByRole('note');
+        await note.getByText('Not reserved again: there was not enough stock').waitFor();
+        await note.getByRole('listitem').filter({ hasText: 'Green tee (tee): 2 requested, 1 available' }).waitFor();
+        await status(page, 'Refund due');
+        await button(page, 'Record refund').waitFor();
+        await its.close();
+    });
+
     test('the page offers what the status and the numbers of an order allow', async () => {
         const its = await open(shop.url);
         // Of three units, and money if there is any: [ordered, cancelled, shipped, returned], [paid, refunded].

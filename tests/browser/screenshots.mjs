@@ -82,7 +82,7 @@ try {
     await api.post(`api/orders/${id}/fulfill`, {}, { prefer: 'wait=10' });
     await shoot(demo.url, 'order', { hash: `#/orders/${id}` }, (page) => page.getByText('Stock shipped').waitFor());
     const changed = await changedOrder(api);
-    await shoot(demo.url, 'order-changes', { hash: `#/orders/${changed}`, height: 1240 }, (page) => page.getByText('Refund recorded').waitFor());
+    await shoot(demo.url, 'order-changes', { hash: `#/orders/${changed}`, height: 1500 }, (page) => page.getByText('Refund recorded').waitFor());
     await shoot(demo.url, 'product', { hash: '#/stock/789', theme: 'dark' });
     const csv = 'product_id,name,quantity,location_id\n789,,140,main\n456,,90,main\nmug-white,,x12,main\nkettle,,60,store\n'
         + 'tin,,-4,main\nteapot,"Teapot, 0.8 l",24,main\nscale,,15,attic\n';

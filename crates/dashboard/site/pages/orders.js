@@ -5,7 +5,6 @@ import { usePages, useResource, useSend } from '../resource.js';
 import { link } from '../store.js';
 import { Ago, duration, money, moment, t } from '../text.js';
 import { Ask, Button, Card, Empty, Field, Icon, Loaded, OrderLink, Pager, Status, Table, Title, say } from '../ui.js';
-import { PaymentState } from './order/money.js';
 
 export const STATUSES = ['received', 'reserved', 'confirmed', 'rejected', 'amending', 'fulfilling', 'fulfilled', 'cancelling', 'cancelled',
     'expiring', 'expired', 'reviving'];
@@ -121,8 +120,8 @@ function List({ page, isFiltered }) {
     return html`<${Table} caption=${t('orders.title')} columns=${columns} kind="link-rows">${data.map((order) => html`
         <tr key=${order.order_id}>
             <th scope="row"><${OrderLink} id=${order.order_id} /></th>
-            <td><a class="quiet" href=${link(['orders'], { customer: order.customer_id })}>${order.customer_id}</a></td>
-            <td><${Status} is=${order.status} />${order.refund_due > 0 && html`${' '}<${PaymentState} is="refund_due" />`}</td>
+            <td class="customer" title=${order.customer_id}><a class="quiet" href=${link(['orders'], { customer: order.customer_id })}>${order.customer_id}</a></td>
+            <td><${Status} is=${order.status} />${order.refund_due > 0 && html`${' '}<span class="tag bad">${t('payment.refund_due')}</span>`}</td>
             <td class="num">${money(order.total, order.currency)}</td>
             <td class="num wide muted" title=${moment(order.created_at)}><${Ago} at=${order.created_at} /></td>
             <td class="num wide muted" title=${moment(order.updated_at)}><${Ago} at=${order.updated_at} /></td>

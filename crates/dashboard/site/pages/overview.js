@@ -39,11 +39,11 @@ export function Overview() {
             <${TrafficCard} />
             <${HealthCard} health=${health} />
         </div>
-        <${MoneyWaiting} />
         <div class="columns even">
             <${NewestOrders} />
             <${LowStock} />
-        </div>`;
+        </div>
+        <${MoneyWaiting} />`;
 }
 
 // The orders whose money waits for somebody, if there are any.

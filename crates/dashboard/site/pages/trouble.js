@@ -12,8 +12,7 @@ export function Trouble() {
     return html`
         <${Title} text=${t('trouble.title')} note=${health.total === 0 ? t('trouble.none') : t('trouble.note')} />
         <${Pending} health=${health} />
-        <${Money} payment="refund_due" />
-        <${Money} payment="due" />
+        <div class="columns halves"><${Money} payment="refund_due" /><${Money} payment="due" /></div>
         <${Quarantine} health=${health} />
         <${Invariants} health=${health} />`;
 }

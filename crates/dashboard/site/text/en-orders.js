@@ -56,7 +56,6 @@ export default {
     'orders.place.note': 'This is the demo: the order is real to both services, and nobody waits for a parcel.',
     'orders.place.do': 'Place order',
     'orders.place.line': 'Add a product',
-    'orders.place.payment': 'Payment',
     'orders.place.payment.none': 'none expected',
     'orders.place.payment.within': 'due within {time}',
     'orders.price': 'Price ({currency})',
@@ -67,7 +66,6 @@ export default {
     'order.lines.n': { one: '{n} line', other: '{n} lines' },
     'order.product': 'Product',
     'order.quantity': 'Quantity',
-    'order.price': 'Price',
     'order.sum': 'Sum',
     'order.times': '{n} × {price}',
     'items.ordered': 'Ordered',
@@ -212,5 +210,6 @@ export default {
     'event.ship': 'Stock shipped',
     'event.by': 'by {who}',
     'event.units': '{units} at {location}',
+    'event.units.from': '{units} from {location}',
     'event.more': { one: '{n} more', other: '{n} more' },
 };

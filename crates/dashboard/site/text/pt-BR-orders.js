@@ -56,7 +56,6 @@ export default {
     'orders.place.note': 'Esta é a demonstração: o pedido é real para os dois serviços, e ninguém espera uma encomenda.',
     'orders.place.do': 'Fazer pedido',
     'orders.place.line': 'Adicionar um produto',
-    'orders.place.payment': 'Pagamento',
     'orders.place.payment.none': 'nenhum esperado',
     'orders.place.payment.within': 'em até {time}',
     'orders.price': 'Preço ({currency})',
@@ -67,7 +66,6 @@ export default {
     'order.lines.n': { one: '{n} linha', other: '{n} linhas' },
     'order.product': 'Produto',
     'order.quantity': 'Quantidade',
-    'order.price': 'Preço',
     'order.sum': 'Soma',
     'order.times': '{n} × {price}',
     'items.ordered': 'Pedidas',
@@ -212,5 +210,6 @@ export default {
     'event.ship': 'Estoque enviado',
     'event.by': 'por {who}',
     'event.units': '{units} em {location}',
+    'event.units.from': '{units} de {location}',
     'event.more': { one: 'mais {n}', other: 'mais {n}' },
 };

@@ -1,6 +1,5 @@
 // What came back from the customer, and what was cancelled before it left, with the forms for both.
 import { html, useState } from '../../html.js';
-import { useResource } from '../../resource.js';
 import { Ago, list, money, t } from '../../text.js';
 import { Ask, Button, Card, Field } from '../../ui.js';
 import { TextField, Units, atFields, sayDone, selectAll, unitsOf, useChange } from './form.js';
@@ -33,7 +32,7 @@ export function Cancellations({ order, known }) {
         <ol class="parcels">${cancellations.map((its, at) => html`<li key=${at}>
             <div class="parcel-head"><span>${list(its.lines.map((line) => t('order.allocation', {
                 quantity: line.quantity, product: known.names[line.product_id] ?? line.product_id,
-            })))}</span><span class="end">−${money(its.amount, currency)}</span></div>
+            })))}</span><span class="end">${money(-its.amount, currency)}</span></div>
             <p class="muted"><${Ago} at=${its.created_at} />${its.reason && html` · <q>${its.reason}</q>`}</p>
         </li>`)}</ol>
     <//>`;
@@ -90,8 +89,6 @@ export function TakeBack({ order, known, onClose, onRefused }) {
     const [reason, setReason] = useState('');
     const [tried, setTried] = useState(false);
     const [sent, setSent] = useState([]);
-    const locations = useResource('api/inventory/locations', { query: { limit: 200 } });
-    const places = locations.data?.data ?? [];
     const send = useChange(order, 'returns');
     const units = (line) => unitsOf(line.text || '0');
     const isUnits = (line) => units(line) <= (most[line.product_id] ?? 0);
@@ -126,13 +123,13 @@ export function TakeBack({ order, known, onClose, onRefused }) {
         if (answer) sayDone('return.done', answer);
         onClose(answer);
     };
-    const name = (line) => known.names[line.product_id] ?? line.product_id;
+    const nameOf = (line) => known.names[line.product_id] ?? line.product_id;
     const isFirst = (line) => lines.find((its) => its.product_id === line.product_id) === line;
     return html`<${Ask} title=${t('return.title')} action=${t('return.do')} send=${{ ...send, problem: rest }} onClose=${done} onSubmit=${submit} wide>
         <p>${t('return.note')}</p>
         ${lines.map((line) => html`<fieldset class="back-line" key=${line.serial}>
-            <legend>${isFirst(line) ? html`<b>${name(line)}</b> <span class="muted">${t('return.out', { n: most[line.product_id] ?? 0 })}</span>`
-                : html`<span class="hidden">${name(line)}</span>`}</legend>
+            <legend>${isFirst(line) ? html`<b>${nameOf(line)}</b> <span class="muted">${t('return.out', { n: most[line.product_id] ?? 0 })}</span>`
+                : html`<span class="hidden">${nameOf(line)}</span>`}</legend>
             <div class="line">
                 <${Field} label=${t('order.quantity')} error=${isWrong(line) ? t('units.wrong', { most: most[line.product_id] ?? 0 })
                     : (tried && isNothing && t('units.none')) || said(line, 'quantity')}>${(its) => html`
@@ -144,10 +141,10 @@ export function TakeBack({ order, known, onClose, onRefused }) {
                 <${Field} label=${t('stock.location')} error=${said(line, 'location_id')}>${(its) => html`<select ...${its} value=${line.location}
                     onChange=${(event) => set(line, { location: event.target.value })}>
                     <option value="">${t('return.from')}</option>
-                    ${places.map((one) => html`<option key=${one.location_id} value=${one.location_id}>${one.name}</option>`)}</select>`}<//>
+                    ${Object.entries(known.places).map(([id, name]) => html`<option key=${id} value=${id}>${name}</option>`)}</select>`}<//>
             </div>
             ${isFirst(line) && (most[line.product_id] ?? 0) > 1 && html`<${Button} kind="small" icon="plus" onClick=${() => another(line)}>
-                ${t('return.split')}<span class="hidden"> (${name(line)})</span><//>`}
+                ${t('return.split')}<span class="hidden"> (${nameOf(line)})</span><//>`}
         </fieldset>`)}
         <${TextField} label=${t('form.reason')} value=${reason} onText=${setReason} error=${errorAt('/reason')} />
     <//>`;

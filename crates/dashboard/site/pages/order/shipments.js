@@ -5,14 +5,14 @@ import { Ask, Button, Card } from '../../ui.js';
 import { TextField, Units, atFields, sayDone, unitsOf, useChange } from './form.js';
 import { held } from './units.js';
 
-// Units in words, by location: "2 × Blue mug and 1 × Green tee at Main warehouse".
-export function unitsAt(lines, { names, places }) {
+// Units in words, by location: "2 × Blue mug and 1 × Green tee at Main warehouse". `key`: the text for that.
+export function unitsAt(lines, { names, places }, key = 'event.units') {
     const groups = new Map();
     for (const its of lines) {
         const units = t('order.allocation', { quantity: its.quantity, product: names[its.product_id] ?? its.product_id });
         groups.set(its.location_id, [...groups.get(its.location_id) ?? [], units]);
     }
-    return [...groups].map(([id, units]) => (id ? t('event.units', { units: list(units), location: places[id] ?? id }) : list(units))).join('; ');
+    return [...groups].map(([id, units]) => (id ? t(key, { units: list(units), location: places[id] ?? id }) : list(units))).join('; ');
 }
 
 export function Shipments({ order, may, known, onAsk }) {
@@ -23,7 +23,7 @@ export function Shipments({ order, may, known, onAsk }) {
                 <div class="parcel-head"><strong>${t('shipment.number', { n: at + 1 })}</strong>
                     <span class=${`status ${its.state}`}>${t(`shipment.${its.state}`)}</span>
                     <span class="muted end"><${Ago} at=${its.created_at} /></span></div>
-                <p>${unitsAt(its.lines, known)}</p>
+                <p>${unitsAt(its.lines, known, 'event.units.from')}</p>
                 <div class="parcel-foot"><${Followed} tracking=${its.tracking} />
                     <span class="actions">
                         ${its.state !== 'cancelled' && html`<${Button} kind="small" onClick=${() => onAsk('track', its)}>

@@ -58,7 +58,7 @@ function Said({ entry, order, known }) {
 function whatOf({ type, amount, reference, lines, tracking }, order, known) {
     if (reference !== undefined) return t('event.money', { amount: money(amount, order.currency), reference });
     if (type === 'return.created') return list(lines.map((line) => returnLine(line, known)));
-    if (lines) return unitsAt(lines, known);
+    if (lines) return unitsAt(lines, known, type === 'shipment.created' ? 'event.units.from' : 'event.units');
     return tracking && html`<span translate="no">${[tracking.carrier, tracking.number].filter(Boolean).join(' ')}</span>`;
 }
 

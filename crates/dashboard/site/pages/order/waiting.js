@@ -3,7 +3,7 @@ import { html } from '../../html.js';
 import { useResource } from '../../resource.js';
 import { link } from '../../store.js';
 import { Ago, money, t } from '../../text.js';
-import { Advice, Card, Empty, Loaded, OrderLink, Pager, Table } from '../../ui.js';
+import { Advice, Card, Loaded, OrderLink, Pager, Table } from '../../ui.js';
 
 const LEAST_MS = 3000;
 
@@ -17,18 +17,18 @@ export function Waiting({ payment, orders, pages }) {
     const isDue = payment === 'due';
     const title = t(`waiting.${payment}`);
     const more = html`<a href=${link(['orders'], { payment })}>${t('waiting.all')}</a>`;
-    const columns = [{ title: t('orders.id') }, { title: t('orders.customer'), kind: pages ? '' : 'wide' },
+    const columns = [{ title: t('orders.id') }, { title: t('orders.customer'), kind: 'wide' },
         { title: t(isDue ? 'payment.amount' : 'payment.refund-due'), kind: 'num' },
         { title: t('waiting.since'), kind: 'num' }];
     const row = (order) => html`<tr key=${order.order_id}>
         <th scope="row"><${OrderLink} id=${order.order_id} /></th>
-        <td class=${pages ? '' : 'wide muted'}>${order.customer_id}</td>
+        <td class="wide muted">${order.customer_id}</td>
         <td class="num">${isDue ? money(order.total, order.currency) : html`<b>${money(order.refund_due, order.currency)}</b>`}</td>
         <td class="num muted"><${Ago} at=${order.updated_at} /></td>
     </tr>`;
     return html`<${Card} title=${title} note=${pages && t(`waiting.${payment}.note`)} actions=${more}>
         <${Loaded} its=${orders} rows=${3}>${({ data, next_cursor: next }) => (data.length === 0
-            ? html`<${Empty} icon="check" title=${t(`waiting.${payment}.none`)} />`
+            ? html`<p class="card-text muted">${t(`waiting.${payment}.none`)}</p>`
             : html`${pages && html`<${Advice}>${t(`waiting.${payment}.advice`)}<//>`}
                 <${Table} caption=${title} columns=${columns}>${data.map(row)}<//>
                 ${pages && html`<${Pager} pages=${pages} next=${next} />`}`)}<//>
