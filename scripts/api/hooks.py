@@ -19,7 +19,7 @@ OF_THE_STATE = {"invalid_cursor", "precondition_failed", "idempotency_key_reused
 # Faults that no schema of one member can express.
 OF_SEVERAL_MEMBERS = [
     r" must have at most \d decimals for [A-Z]{3}$",
-    r" must be from 0 to \d+ minor units$",
+    r" must be from [01] to \d+ minor units$",
     r"^products must have a total of at most ",
     r" must be at most \d+ over all lines of ",
     r"^currency must be ",

@@ -219,13 +219,13 @@ describe('a shop', () => {
         await its.close();
     });
 
-    test('an order is fulfilled after a question', async () => {
+    test('an order whose units are all shipped is fulfilled', async () => {
         const { order_id: id } = await api.order([['mug', 1, 14.5]]);
         const its = await open(shop.url, { hash: `#/orders/${id}` });
         const { page } = its;
-        await page.getByRole('button', { name: 'Fulfill order' }).click();
-        await page.getByRole('dialog').getByText('1 unit leaves the stock.').waitFor();
-        await page.getByRole('dialog').getByRole('button', { name: 'Fulfill order' }).click();
+        await page.getByRole('button', { name: 'Ship', exact: true }).click();
+        await page.getByRole('dialog').getByText('1 held at').waitFor();
+        await page.getByRole('dialog').getByRole('button', { name: 'Ship 1 unit' }).click();
         await page.locator('.title').getByText('Fulfilled').waitFor();
         await page.getByText('Stock shipped').waitFor();
         await its.close();

@@ -2,6 +2,7 @@
 // temporary folder; every page is watched for what must never happen.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer as createHttpServer, request as httpRequest } from 'node:http';
 import { connect, createServer } from 'node:net';
@@ -84,6 +85,9 @@ export function client(url, headers = {}) {
         get: (path) => ask('GET', path),
         post: (path, body, more) => ask('POST', path, body, more),
         put: (path, body) => ask('PUT', path, body),
+        // A change of an order, with a key of its own, and its outcome.
+        change: (id, path, body = {}) => ask('POST', `api/orders/${id}/${path}`, body,
+            { 'idempotency-key': randomUUID(), prefer: 'wait=10' }),
         // A product with so many units in the main warehouse.
         stock: async (id, name, quantity, more = {}) => {
             await ask('PUT', `api/inventory/products/${id}`, { name, low_stock_at: 5, ...more });
@@ -91,9 +95,10 @@ export function client(url, headers = {}) {
                 await ask('POST', `api/inventory/products/${id}/movements`, { kind: 'receive', quantity, reference: 'PO-17' });
             }
         },
-        // An order, and its outcome.
-        order: (lines, customer = 'ana') => ask('POST', 'api/orders', {
+        // An order, and its outcome. `more`: its payment.
+        order: (lines, customer = 'ana', more = {}) => ask('POST', 'api/orders', {
             customer_id: customer,
+            ...more,
             products: lines.map(([id, quantity, price = 19.99]) => ({ product_id: id, quantity, price })),
         }, { prefer: 'wait=10' }),
     };

@@ -22,6 +22,31 @@ async function crowd(api) {
     }
 }
 
+// An order that is paid, shipped in parts, and partly returned: what shops see every day.
+async function changedOrder(api) {
+    const lines = [['789', 3], ['mug-white', 4, 14.5], ['filter-2', 2, 6.9]];
+    const { order_id: id } = await api.order(lines, 'ana.souza', { payment: { within_s: 86_400 } });
+    const steps = [
+        [3100, 'pay', { reference: 'ch_3Nk28L' }],
+        [2300, 'cancellations', { lines: [{ product_id: 'mug-white', quantity: 1 }], reason: 'three are enough' }],
+        [1900, 'refunds', { reference: 're_1Nis84', amount: 14.5 }],
+        [2700, 'shipments', {
+            lines: [{ product_id: '789', quantity: 3 }, { product_id: 'mug-white', quantity: 2 }],
+            tracking: { carrier: 'Correios', number: 'BR123456789BR', url: 'https://example.org/BR123456789BR' },
+        }],
+        [2100, 'returns', {
+            lines: [{ product_id: '789', quantity: 1, disposition: 'restock' }, { product_id: 'mug-white', quantity: 1, disposition: 'quarantine' }],
+            reason: 'the box was open',
+        }],
+        [1600, 'shipments', { lines: [{ product_id: 'filter-2', quantity: 2 }] }],
+    ];
+    for (const [pause, path, body] of steps) {
+        await sleep(pause);
+        await api.change(id, path, body);
+    }
+    return id;
+}
+
 async function shoot(url, name, options, prepare = async () => {}) {
     const its = await open(url, { width: 1280, height: 860, scale: 1.5, ...options });
     await its.page.locator('.skeleton').first().waitFor({ state: 'detached' });
@@ -56,6 +81,8 @@ try {
     await sleep(8000);
     await api.post(`api/orders/${id}/fulfill`, {}, { prefer: 'wait=10' });
     await shoot(demo.url, 'order', { hash: `#/orders/${id}` }, (page) => page.getByText('Stock shipped').waitFor());
+    const changed = await changedOrder(api);
+    await shoot(demo.url, 'order-changes', { hash: `#/orders/${changed}`, height: 1240 }, (page) => page.getByText('Refund recorded').waitFor());
     await shoot(demo.url, 'product', { hash: '#/stock/789', theme: 'dark' });
     const csv = 'product_id,name,quantity,location_id\n789,,140,main\n456,,90,main\nmug-white,,x12,main\nkettle,,60,store\n'
         + 'tin,,-4,main\nteapot,"Teapot, 0.8 l",24,main\nscale,,15,attic\n';

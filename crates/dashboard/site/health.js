@@ -8,6 +8,8 @@ export const LATE_S = 30;
 const EVERY_MS = 10_000;
 // An auditor pauses for 30 s at most. One that has ended no step for this long has stopped.
 const SILENT_MS = 120_000;
+// Money that is owed is counted up to so many orders.
+const MAX_OWED = 100;
 const Health = createContext(null);
 
 export const useHealth = () => useContext(Health);
@@ -16,6 +18,7 @@ export function WithHealth({ children }) {
     const every = EVERY_MS;
     const ready = useResource('readyz', { every });
     const pending = useResource('api/orders/pending', { query: { limit: 1 }, every, changes: (frame) => frame.orders });
+    const owed = useResource('api/orders', { query: { payment: 'refund_due', limit: MAX_OWED }, every });
     const late = useResource('api/orders/pending', { query: { older_than_s: LATE_S, limit: 1 }, every });
     const audits = [useAudit('api/orders/audit'), useAudit('api/inventory/audit')];
     const query = { seen: false, limit: 200 };
@@ -23,8 +26,8 @@ export function WithHealth({ children }) {
         useResource('api/orders/quarantine', { query, every }),
         useResource('api/inventory/quarantine', { query, every }),
     ];
-    const all = [ready, pending, late, ...audits, ...quarantine];
-    const value = useMemo(() => summary(ready, pending, late, audits, quarantine), all.flatMap((its) => [its.data, its.problem]));
+    const all = [ready, pending, late, owed, ...audits, ...quarantine];
+    const value = useMemo(() => summary(ready, pending, late, owed, audits, quarantine), all.flatMap((its) => [its.data, its.problem]));
     return html`<${Health.Provider} value=${value}>${children}<//>`;
 }
 
@@ -53,7 +56,7 @@ function useAudit(path) {
     return { ...its, state };
 }
 
-function summary(ready, pending, late, audits, quarantine) {
+function summary(ready, pending, late, owed, audits, quarantine) {
     const invariants = merged(audits.flatMap((its) => its.data?.invariants ?? []));
     const violations = invariants.reduce((sum, its) => sum + its.violations, 0);
     const states = audits.map((its) => its.state).filter((its) => its !== 'absent');
@@ -65,6 +68,7 @@ function summary(ready, pending, late, audits, quarantine) {
     const isDown = ready.problem && !isAbsent(ready.problem);
     const counts = {
         late: late.data?.total ?? 0,
+        owed: owed.data?.data.length ?? 0,
         quarantine: entries.length,
         violations,
         audit: isFailing ? 1 : 0,
@@ -88,7 +92,7 @@ function summary(ready, pending, late, audits, quarantine) {
         // Each kind of trouble that there is.
         troubles: Object.keys(counts).filter((kind) => counts[kind] > 0),
         total: Object.values(counts).reduce((sum, n) => sum + n, 0),
-        reload: () => [ready, pending, late, ...audits, ...quarantine].forEach((its) => its.reload()),
+        reload: () => [ready, pending, late, owed, ...audits, ...quarantine].forEach((its) => its.reload()),
     };
 }
 

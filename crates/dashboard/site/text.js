@@ -49,10 +49,20 @@ export function money(amount, currency) {
     }
 }
 
+// An amount as one types it: without the currency, and without separators of thousands.
+export const amountText = (amount, currency) => formatter(Intl.NumberFormat, {
+    useGrouping: false, minimumFractionDigits: decimals(currency), maximumFractionDigits: decimals(currency),
+}).format(amount);
+
 // Sums without floats: in the currency's minor units.
 export function times(price, quantity, currency) {
     const digits = decimals(currency);
     return Math.round(price * 10 ** digits) * quantity / 10 ** digits;
+}
+
+export function sum(amounts, currency) {
+    const unit = 10 ** decimals(currency);
+    return amounts.reduce((total, its) => total + Math.round(its * unit), 0) / unit;
 }
 
 export function decimals(currency) {

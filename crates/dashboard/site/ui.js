@@ -126,12 +126,12 @@ export function Loaded({ its, rows, children, absent }) {
 // A table with a caption for screen readers. `columns`: {name, title, kind}; a row is a list of cells.
 export function Table({ caption, columns, children, kind = '' }) {
     return html`<div class="table-wrap" role="region" aria-label=${caption} tabindex="0">
-        <table class=${kind}>
+        <table class=${kind} role="table">
             <caption class="hidden">${caption}</caption>
-            <thead><tr>${columns.map(({ title, kind: its, hide }) => html`
-                <th key=${title} scope="col" class=${its ?? ''}>${hide ? html`<span class="hidden">${title}</span>` : title}</th>`)}
+            <thead role="rowgroup"><tr role="row">${columns.map(({ title, kind: its, hide }) => html`
+                <th key=${title} scope="col" role="columnheader" class=${its ?? ''}>${hide ? html`<span class="hidden">${title}</span>` : title}</th>`)}
             </tr></thead>
-            <tbody>${children}</tbody>
+            <tbody role="rowgroup">${children}</tbody>
         </table>
     </div>`;
 }
@@ -181,8 +181,11 @@ export function Ask({ title, onClose, send, onSubmit, action, kind = 'primary', 
     const submit = async (event) => {
         event.preventDefault();
         if (isUsed) return;
+        const { target } = event;
         const answer = await onSubmit();
         if (answer !== undefined) onClose(answer);
+        // What is wrong is read out where it is: the error belongs to the field.
+        else setTimeout(() => target.querySelector('[aria-invalid="true"]')?.focus());
     };
     return html`<${Dialog} title=${title} onClose=${() => onClose()} wide=${wide}>
         <form onSubmit=${submit} noValidate>
@@ -207,6 +210,8 @@ export function Field({ label, hint, error, children }) {
         ${error && html`<p class="error" id=${`${id}-error`}>${error}</p>`}
     </div>`;
 }
+
+export const Advice = ({ children }) => html`<p class="card-text advice"><b>${t('trouble.what-to-do')}</b> ${children}</p>`;
 
 // Short notices at the edge of the page, which screen readers read out.
 const notices = store([]);

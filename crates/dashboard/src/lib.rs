@@ -83,6 +83,14 @@ files! {
     "pages/import.js": SCRIPT,
     "pages/movement.js": SCRIPT,
     "pages/order.js": SCRIPT,
+    "pages/order/form.js": SCRIPT,
+    "pages/order/items.js": SCRIPT,
+    "pages/order/money.js": SCRIPT,
+    "pages/order/returns.js": SCRIPT,
+    "pages/order/shipments.js": SCRIPT,
+    "pages/order/timeline.js": SCRIPT,
+    "pages/order/units.js": SCRIPT,
+    "pages/order/waiting.js": SCRIPT,
     "pages/orders.js": SCRIPT,
     "pages/overview.js": SCRIPT,
     "pages/product.js": SCRIPT,
@@ -93,7 +101,9 @@ files! {
     "store.js": SCRIPT,
     "style.css": STYLES,
     "text.js": SCRIPT,
+    "text/en-orders.js": SCRIPT,
     "text/en.js": SCRIPT,
+    "text/pt-BR-orders.js": SCRIPT,
     "text/pt-BR.js": SCRIPT,
     "theme.js": SCRIPT,
     "ui.js": SCRIPT,
@@ -292,7 +302,10 @@ mod tests {
             let lines = text.lines().filter_map(|line| line.strip_prefix("    '"));
             lines.filter_map(|line| line.split("': ").next()).map(str::to_owned).collect()
         };
-        assert!(keys("en.js").len() > 200);
-        assert_eq!(keys("en.js"), keys("pt-BR.js"));
+        for part in ["", "-orders"] {
+            let english = keys(&format!("en{part}.js"));
+            assert!(english.len() > 150, "{}", english.len());
+            assert_eq!(english, keys(&format!("pt-BR{part}.js")));
+        }
     }
 }

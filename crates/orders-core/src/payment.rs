@@ -3,6 +3,8 @@
 //! Lastro moves no money. It records what a client says, so that an order waits for its payment and
 //! no money that came is forgotten.
 
+use crate::money::Currency;
+
 /// What a client records about money: a payment or a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MoneyEntry {
@@ -19,6 +21,8 @@ pub struct MoneyEntry {
 /// The money of an order at one moment (INV-9). All amounts are in minor units of its currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Balance {
+    /// The currency of the order.
+    pub currency: Currency,
     /// The value of what the order wants, or wanted when its deadline passed.
     pub amount_minor: i64,
     /// The sum of its payments.

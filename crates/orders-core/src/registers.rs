@@ -158,6 +158,7 @@ impl Registers {
             .flatten()
             .map(|at| at.saturating_add(payment.within_micros()));
         Some(Balance {
+            currency: terms.currency,
             amount_minor,
             paid_minor,
             refunded_minor: sum(&self.refunds),

@@ -237,7 +237,7 @@ fn judge_money(audit: &OrderAudit, order: &Order, findings: &mut Findings) {
         match &entry.event {
             Event::Paid { amount_minor, .. } => paid = paid.saturating_add(*amount_minor),
             Event::Refunded { amount_minor, .. } => {
-                refunded = refunded.saturating_add(*amount_minor)
+                refunded = refunded.saturating_add(*amount_minor);
             }
             Event::Intended(_) | Event::Settled { .. } | Event::Tracked { .. } => {}
         }

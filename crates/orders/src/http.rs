@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use orders_core::decide::{OrderOutcome, Receipt, Refusal, RequestContext};
+use orders_core::decide::{OrderOutcome, Receipt, RequestContext};
 use orders_core::order::CustomerId;
-use orders_core::status::Status;
 use platform::keys::{Principal, Scope};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use web::problem::{Code, Problem};
+use web::problem::Problem;
 use web::{Rule, TraceParent};
 
 use crate::service::Service;
@@ -17,16 +16,23 @@ pub(crate) use codes::own_codes;
 pub use events::EVENT_TYPES;
 pub(crate) use events::OrderEvents;
 pub use place::{read_placement, write_receipt};
+use refusals::Asked;
 pub use request::{ReadOrder, read_order};
 
 mod audit;
+mod cancellations;
+mod change;
 mod codes;
 mod events;
 mod look;
+mod payments;
 mod pending;
 mod place;
 mod quarantine;
+mod refusals;
 mod request;
+mod returns;
+mod shipments;
 mod transition;
 mod view;
 
@@ -39,7 +45,25 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::needs("GET", "/api/orders/{order_id}", &[Scope::OrdersRead]).also_of_one_customer(),
     Rule::needs("POST", "/api/orders/{order_id}/cancel", &[Scope::OrdersCancel])
         .also_of_one_customer(),
+    Rule::needs("POST", "/api/orders/{order_id}/cancellations", &[Scope::OrdersCancel])
+        .also_of_one_customer(),
     Rule::needs("POST", "/api/orders/{order_id}/fulfill", &[Scope::OrdersFulfill]),
+    Rule::needs("POST", "/api/orders/{order_id}/pay", &[Scope::OrdersPay]),
+    Rule::needs("POST", "/api/orders/{order_id}/refunds", &[Scope::OrdersPay]),
+    Rule::needs("POST", "/api/orders/{order_id}/returns", &[Scope::OrdersFulfill]),
+    Rule::needs("POST", "/api/orders/{order_id}/shipments", &[Scope::OrdersFulfill]),
+    Rule::needs("GET", "/api/orders/{order_id}/shipments/{shipment_id}", &[Scope::OrdersRead])
+        .also_of_one_customer(),
+    Rule::needs(
+        "PUT",
+        "/api/orders/{order_id}/shipments/{shipment_id}/tracking",
+        &[Scope::OrdersFulfill],
+    ),
+    Rule::needs(
+        "POST",
+        "/api/orders/{order_id}/shipments/{shipment_id}/cancel",
+        &[Scope::OrdersFulfill],
+    ),
     Rule::needs("GET", "/api/orders/pending", &[Scope::OrdersRead]),
     Rule::needs("POST", "/api/orders/pending/{order_id}/retry", &[Scope::OpsWrite]),
     Rule::needs("GET", "/api/orders/quarantine", &[Scope::OrdersRead]),
@@ -57,6 +81,14 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .routes(routes!(look::get))
         .routes(routes!(transition::cancel))
         .routes(routes!(transition::fulfill))
+        .routes(routes!(payments::pay))
+        .routes(routes!(payments::refund))
+        .routes(routes!(cancellations::cancel_units))
+        .routes(routes!(shipments::ship))
+        .routes(routes!(shipments::get))
+        .routes(routes!(shipments::track))
+        .routes(routes!(shipments::cancel))
+        .routes(routes!(returns::take_back))
         .routes(routes!(pending::list))
         .routes(routes!(pending::retry))
         .routes(routes!(quarantine::list))
@@ -67,31 +99,17 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .with_state(service)
 }
 
-/// The receipt or the problem that an outcome is to the client.
-fn receipt(outcome: OrderOutcome) -> Result<Receipt, Problem> {
+/// The receipt or the problem that an outcome is to the client, who asked for this.
+fn receipt(outcome: OrderOutcome, asked: Asked) -> Result<Receipt, Problem> {
     match outcome {
         OrderOutcome::Placed(receipt)
         | OrderOutcome::Replayed(receipt)
         | OrderOutcome::Accepted { receipt, .. } => Ok(receipt),
-        OrderOutcome::Refused(refusal) => Err(refused(&refusal)),
+        OrderOutcome::Refused(refusal) => Err(refusals::problem(refusal, asked)),
         OrderOutcome::Settled { .. }
         | OrderOutcome::Expired(_)
         | OrderOutcome::Stale
         | OrderOutcome::Anomaly(_) => Err(Problem::internal()),
-    }
-}
-
-/// The problem that a refusal is to the client.
-fn refused(refusal: &Refusal) -> Problem {
-    match refusal {
-        Refusal::KeyReused => Problem::new(
-            Code::IDEMPOTENCY_KEY_REUSED,
-            "this Idempotency-Key was used for a different order; use a new key for a new order",
-        ),
-        Refusal::NotFound => order_not_found(),
-        Refusal::InvalidTransition(status) => invalid_transition(*status),
-        // No route asks for what these refuse.
-        _ => Problem::internal(),
     }
 }
 
@@ -103,11 +121,6 @@ fn is_of_another(client: &Principal, customer_id: &CustomerId) -> bool {
 /// Where a request of this client comes from.
 fn context(client: &Principal, trace: TraceParent) -> RequestContext {
     RequestContext { actor: client.actor.as_deref().map(str::to_owned), traceparent: trace.0 }
-}
-
-fn invalid_transition(status: Status) -> Problem {
-    let detail = format!("the order is {}, which does not allow this transition", status.as_str());
-    Problem::new(codes::INVALID_TRANSITION, detail)
 }
 
 fn order_not_found() -> Problem {

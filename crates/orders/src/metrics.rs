@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orders_core::decide::OrderOutcome;
-use orders_core::status::Status;
+use orders_core::status::{Purpose, Status};
 use platform::relay::Attempt;
 use platform::telemetry;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -16,6 +16,9 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::SERVICE;
 use crate::store::{Backlog, Overdue};
 use crate::waiters::Waker;
+
+/// The outcome of an answer to changes.
+const AMENDED: &str = "amended";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
@@ -108,6 +111,7 @@ impl Metrics {
         ] {
             drop(self.settled.get_or_create(&OutcomeLabel { outcome: status.as_str() }));
         }
+        drop(self.settled.get_or_create(&OutcomeLabel { outcome: AMENDED }));
         for by in Waker::ALL {
             drop(self.waits_ended.get_or_create(&WakerLabel { by: by.as_str() }));
         }
@@ -124,10 +128,13 @@ impl Metrics {
             OrderOutcome::Expired(_) => {
                 self.expired.inc();
             }
-            OrderOutcome::Settled { receipt, .. } => {
-                self.settled
-                    .get_or_create(&OutcomeLabel { outcome: receipt.status.as_str() })
-                    .inc();
+            OrderOutcome::Settled { receipt, purpose } => {
+                // A change leaves most orders in the status that they had.
+                let outcome = match purpose {
+                    Purpose::Amend => AMENDED,
+                    _ => receipt.status.as_str(),
+                };
+                self.settled.get_or_create(&OutcomeLabel { outcome }).inc();
                 if let Some(took) = settled_in {
                     self.settle_seconds.observe(took.as_secs_f64());
                 }

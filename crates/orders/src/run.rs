@@ -113,34 +113,20 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         tail: followed.tail.clone(),
         bus: bus.clone(),
         replica,
-        outbox: outbox.clone(),
+        outbox,
         waiters: waiters.clone(),
         answer_feed: answer_feed.clone(),
         clock: context.clock.clone(),
         metrics: metrics.clone(),
     };
     let listener = listener(&commits);
+    let sweeper = sweeper(&commits, context);
+    let health_check = health_check(&commits, &pairing, context);
     let (batcher, committer) = batcher(commits, metrics.clone());
     let answers = Answers { store: store.clone() };
     let consumer = consumer(&bus, &pairing, &batcher, answers, context);
-    let sweeper = Sweeper {
-        store: store.clone(),
-        outbox: outbox.clone(),
-        answer_feed: answer_feed.clone(),
-        clock: context.clock.clone(),
-        ids: context.ids.clone(),
-        metrics: metrics.clone(),
-    };
     let deadlines =
         Deadlines { store: store.clone(), batcher: batcher.clone(), metrics: metrics.clone() };
-    let health_check = HealthCheck {
-        store: store.clone(),
-        bus,
-        outbox,
-        pairing,
-        metrics: metrics.clone(),
-        readiness: context.readiness.clone(),
-    };
     let numbering = numbering(&followed);
     let service = Service {
         store,
@@ -227,6 +213,32 @@ fn listener(commits: &Commits) -> AnswerListener {
         waiters: waiters.clone(),
         answer_feed: answer_feed.clone(),
         clock: clock.clone(),
+    }
+}
+
+/// Sends commands again.
+fn sweeper(commits: &Commits, context: &Context) -> Sweeper {
+    let Commits { store, outbox, answer_feed, clock, metrics, .. } = commits;
+    Sweeper {
+        store: store.clone(),
+        outbox: outbox.clone(),
+        answer_feed: answer_feed.clone(),
+        clock: clock.clone(),
+        ids: context.ids.clone(),
+        metrics: metrics.clone(),
+    }
+}
+
+/// Tells the readiness probe and the metrics what the service stands on.
+fn health_check(commits: &Commits, pairing: &Arc<Pairing>, context: &Context) -> HealthCheck {
+    let Commits { store, bus, outbox, metrics, .. } = commits;
+    HealthCheck {
+        store: store.clone(),
+        bus: bus.clone(),
+        outbox: outbox.clone(),
+        pairing: pairing.clone(),
+        metrics: metrics.clone(),
+        readiness: context.readiness.clone(),
     }
 }
 

@@ -192,7 +192,7 @@ impl Service {
 pub fn message(status: Status) -> &'static str {
     match status {
         Status::Received => "Order successfully placed.",
-        Status::Reserved => "Order reserved until it is paid.",
+        Status::Reserved => "Order reserved: payment is due.",
         Status::Confirmed => "Order confirmed.",
         Status::Rejected => "Order rejected: not enough stock.",
         Status::Amending => "Change requested.",
@@ -200,8 +200,8 @@ pub fn message(status: Status) -> &'static str {
         Status::Cancelled => "Order cancelled.",
         Status::Fulfilling => "Fulfillment requested.",
         Status::Fulfilled => "Order fulfilled.",
-        Status::Expiring => "Order not paid in time; its release is requested.",
-        Status::Expired => "Order expired: not paid in time.",
-        Status::Reviving => "Order paid late; its stock is requested again.",
+        Status::Expiring => "Payment deadline passed.",
+        Status::Expired => "Order expired.",
+        Status::Reviving => "Payment received; reserving again.",
     }
 }

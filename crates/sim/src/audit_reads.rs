@@ -45,6 +45,8 @@ pub(crate) struct OrderTables {
     orders_by_id: Memory<Vec<OrderId>, Vec<OrderAudit>>,
     pending: Memory<Page<PendingKey>, Vec<PendingAudit>>,
     last_pending: Memory<(), Option<PendingKey>>,
+    deadlines: Memory<Page<PendingKey>, Vec<PendingAudit>>,
+    last_deadline: Memory<(), Option<PendingKey>>,
 }
 
 /// The reads of the Inventory Service's tables.
@@ -120,6 +122,8 @@ impl OrderReads {
             orders_by_id: Memory::new(now),
             pending: Memory::new(now),
             last_pending: Memory::new(now),
+            deadlines: Memory::new(now),
+            last_deadline: Memory::new(now),
         };
         Self::with(store, now, tables)
     }
@@ -161,6 +165,18 @@ impl OrderAuditStore for OrderReads {
 
     async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
         self.tables.last_pending.get((), || self.store.last_pending()).await
+    }
+
+    async fn deadlines_after(
+        &self,
+        after: Option<PendingKey>,
+        limit: u32,
+    ) -> Result<Vec<PendingAudit>, Failure> {
+        self.tables.deadlines.get((after, limit), || self.store.deadlines_after(after, limit)).await
+    }
+
+    async fn last_deadline(&self) -> Result<Option<PendingKey>, Failure> {
+        self.tables.last_deadline.get((), || self.store.last_deadline()).await
     }
 
     /// Depends on the clock, and so is never remembered.

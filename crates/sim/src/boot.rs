@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use inventory::audit::InventoryAudit;
 use orders::audit::OrdersAudit;
+use orders::worker::deadlines::Deadlines;
 use orders::worker::sweep::Sweeper;
 use orders_core::money::Currency;
 use platform::audit::{Audit, Findings, JournalAudit, ReadBudget, Violation};
@@ -65,6 +66,7 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
     work(port, "the consumer", parts.consumer.run(forever()));
     work(port, "the listener", parts.listener.run(forever()));
     work(port, "the sweeper", sweep(port.clone(), parts.sweeper));
+    work(port, "the deadlines", expire(port.clone(), parts.deadlines));
     work(port, "the numbering", number(port.clone(), parts.numbering));
     let orders_audit = OrdersAudit::new(Arc::new(OrdersPort::of(port.clone())), ReadBudget::SHORT);
     work(port, "the auditor", audit(port.clone(), Box::new(orders_audit)));
@@ -124,6 +126,17 @@ async fn sweep(port: Port, sweeper: Sweeper) -> Result<(), Failure> {
     loop {
         tokio::time::sleep(port.world.trace.stretch(pause)).await;
         if let Err(failure @ Failure::Fatal(_)) = sweeper.tick().await {
+            return Err(failure);
+        }
+    }
+}
+
+/// Runs the ticks of the deadlines by a timer alone, so that idle days pass quickly.
+async fn expire(port: Port, deadlines: Deadlines) -> Result<(), Failure> {
+    let pause = Duration::from_millis(port.world.config.sweep_pause_ms);
+    loop {
+        tokio::time::sleep(port.world.trace.stretch(pause)).await;
+        if let Err(failure @ Failure::Fatal(_)) = deadlines.tick().await {
             return Err(failure);
         }
     }

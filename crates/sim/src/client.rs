@@ -137,6 +137,8 @@ fn classify(status: StatusCode, body: &[u8]) -> Reply {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let heard = match (status.as_u16(), body["code"].as_str()) {
         (200..300, _) => Heard::Done,
+        // Inventory is taking units away. A repeat succeeds once it has answered.
+        (409, Some("order_busy")) => Heard::NotDone,
         (400..500, _) => Heard::Refused,
         (503, Some("overloaded" | "storage_full" | "storage_unavailable" | "shutting_down")) => {
             Heard::NotDone

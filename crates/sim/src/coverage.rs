@@ -5,10 +5,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use inventory_core::decide::{DecideInventory, InventoryCommand};
-use orders_core::decide::{DecideOrders, OrderCommand};
+use orders_core::decide::{DecideOrders, OrderCommand, OrderRequest};
 use orders_core::status::Status;
 
-pub(crate) use orders::{Has, OrderEvent, decide_orders};
+pub(crate) use orders::{Answered, Asked, Has, OrderEvent, decide_orders};
 pub(crate) use stock::{Known, StockEvent, decide_stock};
 
 mod orders;
@@ -18,21 +18,35 @@ mod stock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Work {
     Placement,
-    /// A cancellation or a fulfillment.
+    /// What a client asks of an order that exists, but to pay it.
     Change,
+    Payment,
+    /// The deadline of a payment.
+    Deadline,
     Settlement,
     Allocation,
     Movement,
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Placement, Self::Change, Self::Settlement, Self::Allocation, Self::Movement];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Placement,
+        Self::Change,
+        Self::Payment,
+        Self::Deadline,
+        Self::Settlement,
+        Self::Allocation,
+        Self::Movement,
+    ];
 
     pub(crate) fn of_order(command: &OrderCommand) -> Self {
         match command {
             OrderCommand::Place(_) => Self::Placement,
-            OrderCommand::Cancel { .. } | OrderCommand::Fulfill { .. } => Self::Change,
+            OrderCommand::Request { request, .. } => match **request {
+                OrderRequest::Pay { .. } => Self::Payment,
+                _ => Self::Change,
+            },
+            OrderCommand::Expire(_) => Self::Deadline,
             OrderCommand::Settle(_) => Self::Settlement,
         }
     }
@@ -51,16 +65,18 @@ impl Work {
     }
 }
 
-/// How a commit of unknown fate turned out.
+/// How a commit turned out of which the replica does not learn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum UnknownCommit {
     Done,
     NotDone,
     DoneLater,
+    /// It is done, and the process dies before it tells anybody.
+    Died,
 }
 
 impl UnknownCommit {
-    pub(crate) const ALL: [Self; 3] = [Self::Done, Self::NotDone, Self::DoneLater];
+    pub(crate) const ALL: [Self; 4] = [Self::Done, Self::NotDone, Self::DoneLater, Self::Died];
 }
 
 /// How often each cell of the tables and each mark was reached.
@@ -110,7 +126,7 @@ pub(crate) fn mark(name: &'static str) {
     COVERAGE.with_borrow_mut(|coverage| *coverage.marks.entry(name).or_default() += 1);
 }
 
-/// Counts a commit of unknown fate, for each kind of its commands.
+/// Counts a commit of which the replica does not learn, for each kind of its commands.
 pub(crate) fn count_unknown(works: &BTreeSet<Work>, fate: UnknownCommit) {
     COVERAGE.with_borrow_mut(|coverage| {
         works.iter().for_each(|work| *coverage.commits.entry((*work, fate)).or_default() += 1);

@@ -13,20 +13,14 @@ use storage::sqlite::{OpenError, open_reader};
 use crate::node::Service;
 use crate::version::Versions;
 
-pub(crate) use order_row::{EntryRow, OrderRow, PendingRow};
-pub(crate) use reservation_row::{HoldingRow, ReservationRow, ShortRow};
+pub(crate) use crate::fold::{ProductUnits, StockKey, StockUnits};
+pub(crate) use order_row::{OrderRow, PendingRow};
+pub(crate) use reservation_row::{HoldingRow, ReservationRow, ReturnRow, ShortRow};
 pub(crate) use stock_row::{Level, MovementRow, StockRow};
 
 mod order_row;
 mod reservation_row;
 mod stock_row;
-
-/// Units of products.
-pub(crate) type ProductUnits = BTreeMap<String, i64>;
-/// A product and a location.
-pub(crate) type StockKey = (String, String);
-/// Units of products at locations.
-pub(crate) type StockUnits = BTreeMap<StockKey, i64>;
 
 #[derive(Debug)]
 pub(crate) struct Databases {
@@ -158,6 +152,11 @@ impl Databases {
         count(&self.orders, "SELECT count(*) AS count FROM pending_commands", [])
     }
 
+    /// The number of deadlines of payments.
+    pub(crate) fn deadlines(&self) -> i64 {
+        count(&self.orders, "SELECT count(*) AS count FROM payment_deadlines", [])
+    }
+
     /// Whether a lease has found nothing pending, and Orders' database has not changed since.
     pub(crate) fn is_drained(&self) -> bool {
         self.drained.get() == Some(self.versions.orders.get())
@@ -174,6 +173,7 @@ impl Databases {
     pub(crate) fn orphans(&self) -> i64 {
         let sql = "SELECT count(*) AS count FROM (
                 SELECT order_no FROM pending_commands UNION ALL SELECT order_no FROM order_states
+                UNION ALL SELECT order_no FROM payment_deadlines
             ) WHERE order_no NOT IN (SELECT order_no FROM orders)";
         count(&self.orders, sql, [])
     }

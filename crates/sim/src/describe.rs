@@ -2,16 +2,18 @@
 
 use contract::{Facts, Intent};
 use inventory_core::decide::{DecidedInventory, InventoryCommand, InventoryOutcome};
-use orders_core::decide::{DecidedOrder, OrderCommand, OrderOutcome, Receipt};
+use orders_core::decide::{DecidedOrder, OrderCommand, OrderOutcome, OrderRequest, Receipt};
 
 /// The receipt in an outcome, if it has one.
 pub(crate) fn receipt(outcome: &OrderOutcome) -> Option<&Receipt> {
-    use OrderOutcome::{
-        Accepted, Anomaly, InvalidTransition, KeyReused, NotFound, Placed, Replayed, Settled, Stale,
-    };
+    use OrderOutcome::{Accepted, Anomaly, Expired, Placed, Refused, Replayed, Settled, Stale};
     match outcome {
-        Placed(receipt) | Replayed(receipt) | Accepted(receipt) | Settled(receipt) => Some(receipt),
-        KeyReused | NotFound | InvalidTransition(_) | Stale | Anomaly(_) => None,
+        Placed(receipt)
+        | Replayed(receipt)
+        | Accepted { receipt, .. }
+        | Settled { receipt, .. }
+        | Expired(receipt) => Some(receipt),
+        Refused(_) | Stale | Anomaly(_) => None,
     }
 }
 
@@ -20,8 +22,8 @@ pub(crate) fn orders(batch: &[OrderCommand], decided: &[DecidedOrder]) -> String
     let one = |(command, decided): (&OrderCommand, &DecidedOrder)| {
         let asked = match command {
             OrderCommand::Place(_) => "place".to_owned(),
-            OrderCommand::Cancel { .. } => "cancel".to_owned(),
-            OrderCommand::Fulfill { .. } => "fulfill".to_owned(),
+            OrderCommand::Request { request, .. } => asked(request),
+            OrderCommand::Expire(_) => "expire".to_owned(),
             OrderCommand::Settle(answer) => facts(&answer.facts),
         };
         let came_of_it = match (&decided.outcome, receipt(&decided.outcome)) {
@@ -37,7 +39,18 @@ pub(crate) fn orders(batch: &[OrderCommand], decided: &[DecidedOrder]) -> String
 }
 
 fn name(outcome: &OrderOutcome) -> String {
-    let text = format!("{outcome:?}");
+    match outcome {
+        OrderOutcome::Refused(refusal) => format!("{refusal:?}"),
+        _ => first_word(&format!("{outcome:?}")),
+    }
+}
+
+/// What a client asks, in a word.
+fn asked(request: &OrderRequest) -> String {
+    first_word(&format!("{request:?}")).to_lowercase()
+}
+
+fn first_word(text: &str) -> String {
     text.split(['(', ' ']).next().unwrap_or_default().to_owned()
 }
 
@@ -57,8 +70,9 @@ fn inventory_command(command: &InventoryCommand, decided: &DecidedInventory) -> 
                 InventoryOutcome::Anomaly(_) => " (an anomaly)",
                 _ => "",
             };
-            let Intent { revision, wanted, shipped } = &command.intent;
-            let asked = format!("want {}, ship {}", wanted.total(), shipped.total());
+            let Intent { revision, wanted, shipped, returned } = &command.intent;
+            let [wanted, shipped, back] = [wanted.total(), shipped.total(), returned.total()];
+            let asked = format!("want {wanted}, ship {shipped}, {back} back");
             format!("revision {revision} ({asked}) of {} → {answer}{how}", command.order_id)
         }
         (InventoryCommand::Move(request), outcome) => {

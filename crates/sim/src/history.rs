@@ -26,6 +26,8 @@ pub(crate) enum Heard {
 pub(crate) struct Purchase {
     pub(crate) customer_id: String,
     pub(crate) key: Option<String>,
+    /// For how many seconds the order waits for its payment, if it does.
+    pub(crate) pays_within_s: Option<i64>,
     /// Product, units and price in minor units.
     pub(crate) lines: Vec<(String, i64, i64)>,
     pub(crate) body: String,
@@ -43,10 +45,38 @@ pub(crate) struct Stocking {
     pub(crate) heard: Vec<Heard>,
 }
 
+/// A request about an order that exists.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) order_id: OrderId,
+    pub(crate) method: &'static str,
+    /// The path behind the order.
+    pub(crate) path: String,
+    pub(crate) body: String,
+    pub(crate) mark: Mark,
+    pub(crate) heard: Vec<Heard>,
+}
+
+/// How a change is found in the history of its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// By its idempotency key, which is unique.
+    Key(String),
+    /// By the reference of the payment or the refund. Several requests may have the same.
+    Payment(String),
+    /// The shipment with this number is cancelled.
+    Unship(i64),
+    /// The shipment with this number exists.
+    Track(i64),
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct History {
     pub(crate) purchases: Vec<Purchase>,
     pub(crate) stockings: Vec<Stocking>,
+    pub(crate) changes: Vec<Change>,
+    /// Customers who will pay, or not, some time after they have placed an order.
+    pub(crate) payers: usize,
     /// Every status that clients got in an answer, by order.
     acknowledged: BTreeMap<OrderId, BTreeSet<Status>>,
 }
@@ -60,6 +90,21 @@ impl History {
     pub(crate) fn begin_stocking(&mut self, stocking: Stocking) -> usize {
         self.stockings.push(stocking);
         self.stockings.len() - 1
+    }
+
+    pub(crate) fn begin_change(&mut self, change: Change) -> usize {
+        self.changes.push(change);
+        self.changes.len() - 1
+    }
+
+    /// The changes of an order that were asked for under this path.
+    pub(crate) fn changes_of(&self, order_id: OrderId, path: &str) -> Vec<usize> {
+        let is_its = |change: &Change| change.order_id == order_id && change.path == path;
+        (0..self.changes.len()).filter(|at| is_its(&self.changes[*at])).collect()
+    }
+
+    pub(crate) fn open_changes(&self) -> Vec<usize> {
+        (0..self.changes.len()).filter(|at| is_open(&self.changes[*at].heard)).collect()
     }
 
     pub(crate) fn acknowledge(&mut self, order_id: OrderId, status: Status) {
@@ -105,16 +150,19 @@ impl History {
         for (key, purchases) in by_key {
             check_key(key, &purchases, &rows)?;
         }
+        self.changes.iter().try_for_each(|change| check_change(change, &rows))?;
         let movements = databases.movements();
         self.stockings.iter().try_for_each(|stocking| check_stocking(stocking, &movements))
     }
 
     fn check_content(&self, row: &OrderRow) -> Result<(), Violation> {
         let wanted = self.purchases.iter().find(|purchase| purchase.customer_id == row.customer_id);
-        let prices = row.lines.iter().map(|(_, units, price_minor)| units * price_minor);
+        let prices = row.content.lines.iter().map(|(_, units, price_minor)| units * price_minor);
         let total_minor: i64 = prices.sum();
-        if wanted.is_some_and(|wanted| wanted.lines == row.lines) && row.total_minor == total_minor
-        {
+        let is_its = |wanted: &Purchase| {
+            wanted.lines == row.content.lines && wanted.pays_within_s == row.content.pays_within_s
+        };
+        if wanted.is_some_and(is_its) && row.total_minor == total_minor {
             return Ok(());
         }
         broken("INV-6", format!("{row:?} is not what was asked for: {wanted:?}"))
@@ -150,6 +198,29 @@ fn check_key(key: &str, purchases: &[&Purchase], rows: &[OrderRow]) -> Result<()
         {
             return broken("INV-6", format!("{purchase:?} was never done, and there is {row:?}"));
         }
+    }
+    Ok(())
+}
+
+/// A change that was confirmed is in the history of its order; one that was refused, and has a key of
+/// its own, is not.
+fn check_change(change: &Change, rows: &[OrderRow]) -> Result<(), Violation> {
+    let row = rows.iter().find(|row| row.order_id == change.order_id);
+    let registers = row.map(OrderRow::registers).transpose()?;
+    let is_there = registers.is_some_and(|registers| match &change.mark {
+        Mark::Key(key) => registers.has_key(key),
+        Mark::Payment(reference) => registers.has_recorded(reference),
+        Mark::Unship(shipment) => {
+            registers.shipments().any(|(seq, _, gone)| seq == *shipment && gone)
+        }
+        Mark::Track(shipment) => registers.shipments().any(|(seq, ..)| seq == *shipment),
+    });
+    let has_own_key = matches!(change.mark, Mark::Key(_));
+    let done = count(&change.heard, Heard::Done) > 0;
+    let never = count(&change.heard, Heard::Refused) > 0
+        || count(&change.heard, Heard::Done) + count(&change.heard, Heard::Unknown) == 0;
+    if done && !is_there || has_own_key && !done && never && is_there {
+        return broken("INV-6", format!("{change:?}, and its order is {row:?}"));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use contract::OrderId;
 
-use crate::databases::{Databases, HoldingRow, OrderRow, PendingRow, ReservationRow};
+use crate::databases::{Databases, HoldingRow, OrderRow, PendingRow, ReservationRow, ReturnRow};
 use crate::fold::{Registers, of_product};
 use crate::states::{Violation, agree, broken, waits};
 
@@ -14,7 +14,7 @@ pub(crate) struct Pair {
     pub(crate) reservation: Option<ReservationRow>,
 }
 
-/// INV-4, INV-5, INV-7 and INV-10 of one order, at one moment of both databases. Returns its rows.
+/// INV-4, INV-5, INV-7, INV-9 and INV-10 of one order, at one moment of both databases. Returns its rows.
 pub(crate) fn check_order(databases: &Databases, order_id: OrderId) -> Result<Pair, Violation> {
     let pair =
         Pair { order: databases.order(order_id), reservation: databases.reservation(order_id) };
@@ -23,9 +23,10 @@ pub(crate) fn check_order(databases: &Databases, order_id: OrderId) -> Result<Pa
         let Some(reservation) = reservation else { return Ok(pair) };
         return broken("INV-5", format!("there is no order {order_id}, but {reservation:?}"));
     };
-    let registers = Registers::of(order)?;
+    let registers = order.registers()?;
     check_state(order, &registers)?;
     check_pending(order, &registers)?;
+    check_deadline(order, &registers)?;
     check_pair(order, &registers, reservation)?;
     Ok(pair)
 }
@@ -48,10 +49,14 @@ fn check_state(order: &OrderRow, registers: &Registers) -> Result<(), Violation>
         && entries > 0
         && state.digest == digest
         && Some(state.updated_at) == state.history.last().map(|entry| entry.at);
-    if right {
+    if !right {
+        return broken("INV-4", format!("the history says {registers:?}, stored is {order:?}"));
+    }
+    let refund_due = Some(registers.refund_due()).filter(|due| *due > 0);
+    if state.refund_due == refund_due {
         Ok(())
     } else {
-        broken("INV-4", format!("the history says {registers:?}, stored is {order:?}"))
+        broken("INV-9", format!("{refund_due:?} is owed: {order:?}"))
     }
 }
 
@@ -64,6 +69,23 @@ fn check_pending(order: &OrderRow, registers: &Registers) -> Result<(), Violatio
         Ok(())
     } else {
         broken("INV-7", format!("{expected:?} should be pending: {order:?}"))
+    }
+}
+
+/// INV-7: there is a deadline exactly while the order waits for its payment. Leases postpone it, and
+/// it is armed again if the clock was set back.
+fn check_deadline(order: &OrderRow, registers: &Registers) -> Result<(), Violation> {
+    let right = match (order.deadline, registers.pay_by()) {
+        (None, None) => true,
+        (Some(deadline), Some(pay_by)) => {
+            Some(deadline.armed_at) != registers.reserved_at || deadline.pay_by >= pay_by
+        }
+        _ => false,
+    };
+    if right {
+        Ok(())
+    } else {
+        broken("INV-7", format!("the order should expire at {:?}: {order:?}", registers.pay_by()))
     }
 }
 
@@ -100,11 +122,17 @@ fn check_holdings(registers: &Registers, reservation: &ReservationRow) -> Result
             && (0..=promised - released).contains(shipped)
     };
     let keys = reservation.holdings.iter().map(|holding| &holding.key);
-    let promised = reservation.promised();
-    let is_whole = |(product, units): (&String, &i64)| of_product(&promised, product) == *units;
+    let allocated = reservation.allocated();
+    let is_ordered = |(product, units): (&String, &i64)| of_product(&allocated, product) <= *units;
+    let returned = |back: &ReturnRow| {
+        registers.ordered.contains_key(&back.key.0)
+            && back.units.iter().all(|units| *units >= 0)
+            && back.units.iter().sum::<i64>() > 0
+    };
     let right = reservation.holdings.iter().all(is_right)
         && keys.is_sorted_by(|one, next| one < next)
-        && (promised.is_empty() || registers.ordered.iter().all(is_whole));
+        && registers.ordered.iter().all(is_ordered)
+        && reservation.returns.iter().all(returned);
     if right {
         Ok(())
     } else {
@@ -122,10 +150,11 @@ fn check_carried_out(registers: &Registers, reservation: &ReservationRow) -> Res
     let got = |(product, units): (&String, &i64)| of_product(&allocated, product) == *units;
     let right = reservation.digest == intent.digest(there).0
         && reservation.shipped() == intent.shipped
+        && reservation.returned() == intent.returned
         && if is_short {
-            there == 1 && allocated.is_empty()
+            intent.asks_for_stock() && allocated.is_empty()
         } else {
-            intent.wanted.iter().all(got)
+            intent.sent_wanted().iter().all(got)
         };
     if right {
         Ok(())
@@ -144,6 +173,7 @@ fn check_settled(registers: &Registers, reservation: &ReservationRow) -> Result<
     });
     let right = facts.allocated == reservation.allocated()
         && short.eq(facts.shortages.iter().cloned())
+        && facts.booked_at == reservation.booked_at()
         && facts.decided_at == reservation.updated_at;
     if right {
         Ok(())
@@ -170,7 +200,8 @@ pub(crate) fn check_growth(before: &Pair, after: &Pair) -> Result<(), Violation>
 }
 
 fn order_grew(before: &OrderRow, after: &OrderRow) -> bool {
-    let content = |row: &OrderRow| OrderRow { state: None, pending: None, ..row.clone() };
+    let content =
+        |row: &OrderRow| OrderRow { state: None, pending: None, deadline: None, ..row.clone() };
     let numbers = |row: &OrderRow| row.state.as_ref().map(|state| (state.revision, state.settled));
     let (revision, settled) = numbers(before).unwrap_or((1, 0));
     content(before) == content(after)
@@ -180,17 +211,27 @@ fn order_grew(before: &OrderRow, after: &OrderRow) -> bool {
 }
 
 fn reservation_grew(before: &ReservationRow, after: &ReservationRow) -> bool {
-    let grew = |(before, after): (&HoldingRow, &HoldingRow)| {
-        before.key == after.key
-            && before.promised == after.promised
-            && before.released <= after.released
-            && before.shipped <= after.shipped
-            && after.movements.starts_with(&before.movements)
+    let grew = |before: &HoldingRow| {
+        let after = after.holdings.iter().find(|after| after.key == before.key);
+        after.is_some_and(|after| {
+            before.promised <= after.promised
+                && before.released <= after.released
+                && after.movements.starts_with(&before.movements)
+        })
     };
-    let same_keys = before.holdings.len() == after.holdings.len();
+    let came_back = |before: &ReturnRow| {
+        let after = after.returns.iter().find(|after| after.key == before.key);
+        after.is_some_and(|after| {
+            before.booked_at == after.booked_at
+                && before.units.iter().zip(after.units).all(|(before, after)| *before <= after)
+                && after.movements.starts_with(&before.movements)
+        })
+    };
+    let is_short_again =
+        after.rejection.as_ref().is_some_and(|after| after.revision > before.revision);
     before == after
         || before.revision < after.revision
-            && before.rejection == after.rejection
-            && same_keys
-            && before.holdings.iter().zip(&after.holdings).all(grew)
+            && (before.rejection == after.rejection || is_short_again)
+            && before.holdings.iter().all(grew)
+            && before.returns.iter().all(came_back)
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use contract::OrderId;
-use orders_core::status::Status;
 use uuid::Uuid;
 
 use crate::databases::{Databases, MovementRow, OrderRow, StockKey};
@@ -18,9 +17,31 @@ pub(crate) struct OrderJournal {
     recorded: BTreeMap<OrderId, Vec<u8>>,
 }
 
-/// The codes of statuses, in the order of [`Status::ALL`], from 1 on.
-fn code(status: Status) -> u8 {
-    let at = Status::ALL.into_iter().position(|one| one == status).expect("it is one of all");
+/// What entries are, in the order of their codes, from 1 on.
+const KINDS: [&str; 19] = [
+    "received",
+    "confirmed",
+    "rejected",
+    "cancelling",
+    "cancelled",
+    "fulfilling",
+    "fulfilled",
+    "reserved",
+    "expiring",
+    "expired",
+    "reviving",
+    "paid",
+    "refunded",
+    "cancellation.created",
+    "shipment.created",
+    "shipment.tracked",
+    "shipment.cancelled",
+    "return.created",
+    "amended",
+];
+
+fn code(kind: &str) -> u8 {
+    let at = KINDS.iter().position(|one| *one == kind).expect("it is one of all");
     u8::try_from(at + 1).expect("a few")
 }
 
@@ -57,11 +78,9 @@ impl OrderJournal {
         order: Option<&OrderRow>,
     ) -> Result<(), Violation> {
         let recorded = self.recorded.get(&order_id).map(Vec::as_slice).unwrap_or_default();
-        let first = order.map(|_| Status::Received);
-        let state = order.and_then(|order| order.state.as_ref());
-        let later = state.into_iter().flat_map(|state| state.history.iter());
-        let history = first.into_iter().chain(later.map(|entry| entry.status)).map(code);
-        if history.eq(recorded.iter().copied()) {
+        let registers = order.map(OrderRow::registers).transpose()?;
+        let kinds = registers.map(|registers| registers.kinds).unwrap_or_default();
+        if kinds.into_iter().map(code).eq(recorded.iter().copied()) {
             Ok(())
         } else {
             broken("INV-13", format!("the journal tells {recorded:?} of {order_id}: {order:?}"))

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::databases::{
-    Databases, HoldingRow, Level, MovementRow, ReservationRow, ShortRow, StockKey, StockRow,
+    Databases, HoldingRow, Level, MovementRow, ReservationRow, ReturnRow, ShortRow, StockKey,
+    StockRow,
 };
 use crate::journals;
 use crate::states::{Violation, broken};
@@ -38,6 +39,7 @@ fn check_chains(movements: &Movements) -> Result<BTreeMap<&StockKey, &MovementRo
         let expected = Level {
             on_hand: before.on_hand + movement.on_hand_delta,
             reserved: before.reserved + movement.reserved_delta,
+            quarantined: before.quarantined + movement.quarantined_delta,
             seq: before.seq + 1,
         };
         let previous = last.map(|last| last.number);
@@ -48,7 +50,8 @@ fn check_chains(movements: &Movements) -> Result<BTreeMap<&StockKey, &MovementRo
         if *after != expected {
             return broken("INV-2", format!("{movement:?} follows {before:?}"));
         }
-        if after.reserved < 0 || after.on_hand < after.reserved {
+        let set_apart = after.reserved + after.quarantined;
+        if after.reserved < 0 || after.quarantined < 0 || after.on_hand < set_apart {
             return broken("INV-1", format!("{movement:?}"));
         }
         if !fits_its_kind(movement) {
@@ -59,14 +62,21 @@ fn check_chains(movements: &Movements) -> Result<BTreeMap<&StockKey, &MovementRo
 }
 
 fn fits_its_kind(movement: &MovementRow) -> bool {
-    let MovementRow { on_hand_delta, reserved_delta, .. } = movement;
-    let (fits, is_of_order) = match movement.kind.as_str() {
-        "receive" => (*on_hand_delta > 0 && *reserved_delta == 0, false),
-        "adjust" => (*on_hand_delta != 0 && *reserved_delta == 0, false),
-        "count" => (*reserved_delta == 0, false),
-        "reserve" => (*on_hand_delta == 0 && *reserved_delta > 0, true),
-        "release" => (*on_hand_delta == 0 && *reserved_delta < 0, true),
-        "ship" => (on_hand_delta == reserved_delta && *reserved_delta < 0, true),
+    let deltas = [movement.on_hand_delta, movement.reserved_delta, movement.quarantined_delta];
+    let (fits, is_of_order) = match (movement.kind.as_str(), deltas) {
+        ("receive", [on_hand, 0, 0]) => (on_hand > 0, false),
+        ("adjust", [on_hand, 0, 0]) => (on_hand != 0, false),
+        ("count", [_, 0, 0]) => (true, false),
+        ("quarantine", [0, 0, quarantined]) => (quarantined > 0, false),
+        ("unquarantine", [0, 0, quarantined]) => (quarantined < 0, false),
+        ("write_off", [on_hand, 0, quarantined]) => {
+            (on_hand == quarantined && quarantined < 0, false)
+        }
+        ("reserve", [0, reserved, 0]) => (reserved > 0, true),
+        ("release", [0, reserved, 0]) => (reserved < 0, true),
+        ("ship", [on_hand, reserved, 0]) => (on_hand == reserved && reserved < 0, true),
+        ("unship", [on_hand, reserved, 0]) => (on_hand == reserved && reserved > 0, true),
+        ("return", [on_hand, 0, quarantined]) => ((0..=on_hand).contains(&quarantined), true),
         _ => (false, false),
     };
     fits && movement.order_id.is_some() == is_of_order
@@ -117,9 +127,15 @@ fn check_lists(reservations: &[ReservationRow], movements: &Movements) -> Result
     for reservation in reservations {
         for holding in &reservation.holdings {
             check_sums(reservation, holding, movements)?;
-            if let Some(twice) = holding.movements.iter().find(|number| !listed.insert(**number)) {
-                return broken("INV-3", format!("movement {twice} is listed twice"));
-            }
+        }
+        for back in &reservation.returns {
+            check_back(reservation, back, movements)?;
+        }
+        let of_holdings = reservation.holdings.iter().flat_map(|holding| &holding.movements);
+        let of_returns = reservation.returns.iter().flat_map(|back| &back.movements);
+        let mut all = of_holdings.chain(of_returns);
+        if let Some(twice) = all.find(|number| !listed.insert(**number)) {
+            return broken("INV-3", format!("movement {twice} is listed twice"));
         }
     }
     let is_lost =
@@ -145,8 +161,9 @@ fn check_sums(
         };
         match movement.kind.as_str() {
             "release" => released -= movement.reserved_delta,
-            "ship" => shipped -= movement.reserved_delta,
-            _ => promised += movement.reserved_delta,
+            "ship" | "unship" => shipped -= movement.reserved_delta,
+            "reserve" => promised += movement.reserved_delta,
+            _ => return broken("INV-3", format!("{movement:?} is listed in {holding:?}")),
         }
     }
     let sums = (promised, released, shipped);
@@ -158,12 +175,40 @@ fn check_sums(
     }
 }
 
+/// INV-3 of what came back to one location: its movements add up to what is on hand of it.
+fn check_back(
+    reservation: &ReservationRow,
+    back: &ReturnRow,
+    movements: &Movements,
+) -> Result<(), Violation> {
+    let mut sums = [0; 2];
+    for number in &back.movements {
+        let movement = movements.get(number).filter(|movement| {
+            movement.key == (back.key.0.clone(), back.booked_at.clone())
+                && movement.order_id == Some(reservation.order_id)
+                && movement.kind == "return"
+        });
+        let Some(movement) = movement else {
+            return broken("INV-3", format!("movement {number} is none of {reservation:?}"));
+        };
+        sums = [sums[0] + movement.on_hand_delta, sums[1] + movement.quarantined_delta];
+    }
+    let [restocked, quarantined, _] = back.units;
+    let is_rising = back.movements.is_sorted_by(|one, next| one < next);
+    if sums == [restocked + quarantined, quarantined] && is_rising && !back.movements.is_empty() {
+        Ok(())
+    } else {
+        broken("INV-3", format!("the movements of {back:?} come to {sums:?}"))
+    }
+}
+
 /// INV-8: at the points that a rejection cites, its products were short. Whether the rejection
 /// considered every location is checked when it is decided.
 fn check_rejection(reservation: &ReservationRow, movements: &Movements) -> Result<(), Violation> {
     let Some(rejection) = &reservation.rejection else { return Ok(()) };
     let order_id = reservation.order_id;
-    if rejection.short.is_empty() || rejection.revision != 1 {
+    let is_known = (1..=reservation.revision).contains(&rejection.revision);
+    if rejection.short.is_empty() || !is_known {
         return broken("INV-8", format!("order {order_id} is rejected by {rejection:?}"));
     }
     for short in &rejection.short {
@@ -171,7 +216,8 @@ fn check_rejection(reservation: &ReservationRow, movements: &Movements) -> Resul
         let free = seen.iter().map(|seen| {
             let movement = movements.get(&seen.movement)?;
             let is_there = movement.key == (product_id.clone(), seen.location_id.clone());
-            is_there.then_some(movement.after.on_hand - movement.after.reserved)
+            let Level { on_hand, reserved, quarantined, .. } = movement.after;
+            is_there.then_some(on_hand - reserved - quarantined)
         });
         let available: Option<i64> = free.sum();
         if available != Some(*recorded) || recorded >= requested {

@@ -6,9 +6,11 @@
 mod bus;
 mod databases;
 mod edge;
+mod order_changes;
 mod order_decider;
 mod orders_store;
 mod shell;
+mod stock_changes;
 mod stock_decider;
 
 use inventory_core::decide::DecideInventory;
@@ -37,7 +39,7 @@ pub(crate) enum Reach {
     Beyond(&'static str),
 }
 
-pub(crate) const ALL: [Mistake; 19] = [
+pub(crate) const ALL: [Mistake; 27] = [
     in_shell(
         "answer_before_commit",
         "2xx is answered before the commit",
@@ -149,6 +151,42 @@ pub(crate) const ALL: [Mistake; 19] = [
         "facts rewrite the intent at its revision",
         order_decider::facts_rewrite_intent,
     ),
+    in_stock(
+        "shipped_added",
+        "the units of an intent are added to those that are shipped",
+        stock_changes::shipped_added,
+    ),
+    in_orders(
+        "ship_beside_reduction",
+        "units are shipped while Inventory takes some from the order",
+        order_changes::ship_beside_reduction,
+    ),
+    in_orders(
+        "deadline_by_revision",
+        "a deadline expires an order that was paid, as it has the same revision",
+        order_changes::deadline_by_revision,
+    ),
+    in_orders(
+        "refund_as_event",
+        "what is owed is written when something is cancelled, and only then",
+        order_changes::refund_as_event,
+    ),
+    in_orders(
+        "payment_revives_cancelled",
+        "a payment brings a cancelled order back",
+        order_changes::payment_revives_cancelled,
+    ),
+    in_stock(
+        "unship_to_shelf",
+        "the units of a cancelled shipment go to the shelf",
+        stock_changes::unship_to_shelf,
+    ),
+    in_orders(
+        "cancellation_frees_shipped",
+        "a cancellation frees units that are shipped",
+        order_changes::cancellation_frees_shipped,
+    ),
+    in_orders("key_forgotten", "the key of a change is forgotten", order_changes::key_forgotten),
     Mistake {
         name: "forgets_journal_entries",
         what: "a transaction with several entries is missing in the journal",

@@ -64,15 +64,31 @@ impl Port {
 
     /// Takes some time. A replica that crashes here does not return.
     pub(crate) async fn pass(&self, point: &'static str) {
-        let world = &self.world;
-        if world.faults.happens(Fault::Crashes) {
-            world.crash(self.node, point);
-            std::future::pending::<()>().await;
+        if self.world.faults.happens(Fault::Crashes) {
+            self.die(point).await;
         }
+        self.take_time().await;
+    }
+
+    async fn die(&self, point: &'static str) {
+        self.world.crash(self.node, point);
+        std::future::pending::<()>().await;
+    }
+
+    async fn take_time(&self) {
+        let world = &self.world;
         if world.faults.happens(Fault::Slowness) {
             tokio::time::sleep(world.random.millis(100..=4000)).await;
         } else if world.random.chance(400) {
             tokio::time::sleep(world.random.millis(0..=3)).await;
+        }
+    }
+
+    /// Stands still, sometimes for longer than a lease lasts.
+    pub(crate) async fn freeze(&self) {
+        if self.world.faults.happens(Fault::Slowness) {
+            let longest = *self.world.random.pick(&[5_000, 60_000]);
+            tokio::time::sleep(self.world.random.millis(0..=longest)).await;
         }
     }
 
@@ -86,6 +102,7 @@ impl Port {
         let world = &self.world;
         let node = self.node;
         let About { what, rows, works } = about;
+        let done = works.clone();
         self.until_unlocked(what, &rows).await?;
         let heard = match self.fate() {
             Fate::Done => work.await,
@@ -112,7 +129,13 @@ impl Port {
                 Err(unknown())
             }
         };
-        self.pass("after its transaction").await;
+        if world.faults.happens(Fault::Crashes) {
+            if heard.is_ok() {
+                coverage::count_unknown(&done, UnknownCommit::Died);
+            }
+            self.die("after its transaction").await;
+        }
+        self.take_time().await;
         heard
     }
 

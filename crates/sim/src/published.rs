@@ -5,10 +5,10 @@ use std::sync::{Mutex, MutexGuard};
 
 use contract::answers::{ANSWERS_CHANNEL, StockAllocated};
 use contract::commands::{AllocateStock, COMMANDS_CHANNEL};
-use contract::{Allocations, OrderId, Revision, Shortage, codec};
+use contract::{Allocations, BookedAt, Facts, OrderId, Returned, Revision, Shortage, codec};
 
-use crate::databases::{Databases, OrderRow, ReservationRow, StockUnits};
-use crate::fold::{FactsThen, IntentThen, Registers};
+use crate::databases::{Databases, OrderRow, ReservationRow, StockKey, StockUnits};
+use crate::fold::{self, Back, FactsThen, ProductUnits, of_product};
 use crate::states::{Violation, broken};
 
 /// A revision of an order.
@@ -44,7 +44,7 @@ impl Published {
             }
             ANSWERS_CHANNEL => {
                 read::<StockAllocated>(payload)?.into_iter().try_for_each(|answer| {
-                    check_answer(&answer, databases.reservation(answer.order_id).as_ref())?;
+                    check_answer(&answer, databases)?;
                     self.remember_answer(&answer)
                 })
             }
@@ -85,10 +85,10 @@ impl Published {
             check_command(command, databases.order(command.order_id).as_ref())?;
         }
         for answer in said.answers.values() {
-            check_answer(answer, databases.reservation(answer.order_id).as_ref())?;
+            check_answer(answer, databases)?;
         }
         for order in databases.orders() {
-            for facts in Registers::of(&order)?.answers {
+            for facts in order.registers()?.answers {
                 let is_its = |revision: &Revision| i64::from(revision.get()) == facts.revision;
                 let mut answers = said.answers.iter();
                 let its = answers.find(|((of, at), _)| *of == order.order_id && is_its(at));
@@ -114,51 +114,74 @@ fn read<M: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<Vec<M>, Violat
 /// A command carries the intent that its order has or had at the command's revision.
 fn check_command(command: &AllocateStock, order: Option<&OrderRow>) -> Result<(), Violation> {
     let revision = i64::from(command.intent.revision.get());
-    let registers = order.map(Registers::of).transpose()?;
+    let registers = order.map(OrderRow::registers).transpose()?;
     let intent = registers.as_ref().and_then(|registers| registers.intent(revision));
     let wanted = command.intent.wanted.iter();
-    let sent = IntentThen {
-        wanted: wanted.map(|line| (line.product_id.to_string(), line.quantity.into())).collect(),
-        shipped: units(&command.intent.shipped),
-    };
-    if intent == Some(&sent) && command.digest == sent.digest(revision) {
+    let wanted: ProductUnits =
+        wanted.map(|line| (line.product_id.to_string(), line.quantity.into())).collect();
+    let (shipped, returned) = (units(&command.intent.shipped), back(&command.intent.returned));
+    let is_its = intent.is_some_and(|intent| {
+        intent.sent_wanted() == wanted && intent.shipped == shipped && intent.returned == returned
+    });
+    if is_its && command.digest == fold::digest(revision, &wanted, &shipped, &returned) {
         Ok(())
     } else {
         broken("R6", format!("{command:?} was sent for {order:?}"))
     }
 }
 
-/// An answer says what the reservation has, or had at the answer's revision.
-fn check_answer(
-    answer: &StockAllocated,
-    reservation: Option<&ReservationRow>,
-) -> Result<(), Violation> {
+/// An answer says what the reservation has, or what it had at the answer's revision: what the order
+/// wanted then, of units that it was promised.
+fn check_answer(answer: &StockAllocated, databases: &Databases) -> Result<(), Violation> {
     let revision = i64::from(answer.facts.revision.get());
-    let is_its = |row: &ReservationRow| {
-        let is_newest = row.revision == revision;
-        // Only the first revision is followed by another one, and promises something.
-        let had = if is_newest { row.allocated() } else { row.promised() };
+    let reservation = databases.reservation(answer.order_id);
+    let allocated = units(&answer.facts.allocated);
+    let is_newest = |row: &ReservationRow| {
         let short = row.short_at(revision).iter().map(|short| {
             (short.product_id.clone(), short.requested, short.available, short.reason.clone())
         });
-        let is_first = revision == 1 && !(had.is_empty() && row.short_at(revision).is_empty());
-        (is_newest || is_first && revision < row.revision)
-            && units(&answer.facts.allocated) == had
+        allocated == row.allocated()
             && shortages(&answer.facts.shortages).eq(short)
-            && (!is_newest
-                || answer.digest.0.as_slice() == row.digest
-                    && answer.decided_at_micros == row.updated_at)
+            && booked(&answer.facts) == row.booked_at()
+            && answer.digest.0.as_slice() == row.digest
+            && answer.decided_at_micros == row.updated_at
     };
-    if reservation.is_some_and(is_its) {
-        Ok(())
+    let right = match &reservation {
+        Some(row) if row.revision == revision => is_newest(row),
+        Some(row) if row.revision > revision => was_true(answer, &allocated, row, databases)?,
+        _ => false,
+    };
+    if right { Ok(()) } else { broken("INV-5", format!("{answer:?} was sent for {reservation:?}")) }
+}
+
+/// Whether the answer to an earlier revision can have been true.
+fn was_true(
+    answer: &StockAllocated,
+    allocated: &StockUnits,
+    row: &ReservationRow,
+    databases: &Databases,
+) -> Result<bool, Violation> {
+    let Some(order) = databases.order(answer.order_id) else { return Ok(false) };
+    let registers = order.registers()?;
+    let revision = i64::from(answer.facts.revision.get());
+    let Some(intent) = registers.intent(revision) else { return Ok(false) };
+    let promised = row.promised();
+    let was_promised =
+        allocated.iter().all(|(key, units)| promised.get(key).is_some_and(|most| units <= most));
+    let is_short = !answer.facts.shortages.is_empty();
+    let got = |(product, units): (&String, &i64)| of_product(allocated, product) == *units;
+    let as_wanted = if is_short {
+        intent.asks_for_stock() && allocated.is_empty()
     } else {
-        broken("INV-5", format!("{answer:?} was sent for {reservation:?}"))
-    }
+        intent.sent_wanted().iter().all(got)
+    };
+    Ok(was_promised && as_wanted && answer.digest == intent.digest(revision))
 }
 
 fn is_of(answer: &StockAllocated, facts: &FactsThen) -> bool {
     units(&answer.facts.allocated) == facts.allocated
         && shortages(&answer.facts.shortages).eq(facts.shortages.iter().cloned())
+        && booked(&answer.facts) == facts.booked_at
         && answer.decided_at_micros == facts.decided_at
 }
 
@@ -167,6 +190,21 @@ fn units(allocations: &Allocations) -> StockUnits {
         ((part.product_id.to_string(), part.location_id.to_string()), part.quantity.units())
     };
     allocations.iter().map(unit).collect()
+}
+
+fn back(returned: &Returned) -> Back {
+    let entry = |entry: &contract::ReturnedUnits| {
+        let units = [entry.restocked, entry.quarantined, entry.written_off].map(i64::from);
+        ((entry.product_id.to_string(), entry.location_id.to_string()), units)
+    };
+    returned.iter().map(entry).collect()
+}
+
+fn booked(facts: &Facts) -> BTreeMap<StockKey, String> {
+    let entry = |at: &BookedAt| {
+        ((at.product_id.to_string(), at.location_id.to_string()), at.booked_at.to_string())
+    };
+    facts.booked_at.iter().map(entry).collect()
 }
 
 fn shortages(shortages: &[Shortage]) -> impl Iterator<Item = (String, i64, i64, String)> {

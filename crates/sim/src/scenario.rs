@@ -12,7 +12,7 @@ use crate::config::Fault;
 use crate::random::Random;
 use crate::states::broken;
 use crate::verdict;
-use crate::workload::{feed, orders, stock};
+use crate::workload::{changes, feed, orders, stock};
 use crate::world::World;
 
 /// The virtual time within which everything must settle once faults have stopped.
@@ -60,7 +60,8 @@ async fn people(world: &Arc<World>) {
     };
     (0..world.config.customers).for_each(|_| begin(false));
     begin(true);
-    while busy.load(Ordering::Relaxed) > 0 && world.monitor.violation().is_none() {
+    let is_busy = || busy.load(Ordering::Relaxed) > 0 || world.history().payers > 0;
+    while is_busy() && world.monitor.violation().is_none() {
         tokio::time::sleep(world.trace.stretch(Duration::from_millis(100))).await;
     }
 }
@@ -114,7 +115,8 @@ fn inject(world: &Arc<World>, fault: Fault, random: &Random) {
     }
 }
 
-/// Clients repeat requests until they know the outcome. Then no command may be in flight (INV-7).
+/// Clients repeat requests until they know the outcome. Then no command may be in flight (INV-7), and
+/// no order may wait for its payment.
 async fn settle(world: &Arc<World>) {
     let began = world.trace.age();
     loop {
@@ -126,17 +128,25 @@ async fn settle(world: &Arc<World>) {
         for stocking in &stockings {
             stock::settle(world, *stocking, 1).await;
         }
+        let changes = world.history().open_changes();
+        for change in &changes {
+            changes::settle(world, *change, 1).await;
+        }
         let pending = world.monitor.databases().pending();
+        let deadlines = world.monitor.databases().deadlines();
         if world.monitor.violation().is_some()
-            || pending == 0 && purchases.is_empty() && stockings.is_empty()
+            || pending + deadlines == 0
+                && purchases.is_empty()
+                && stockings.is_empty()
+                && changes.is_empty()
         {
             return;
         }
         if world.trace.age() > began + SETTLING {
-            let open = purchases.len() + stockings.len();
+            let open = purchases.len() + stockings.len() + changes.len();
             world.monitor.require(broken(
                 "INV-7",
-                format!("{pending} commands and {open} requests never settle"),
+                format!("{pending} commands, {deadlines} deadlines, {open} requests never settle"),
             ));
             return;
         }

@@ -3,8 +3,8 @@
 use contract::answers::StockAllocated;
 use contract::commands::{AllocateStock, COMMANDS_CHANNEL};
 use contract::{
-    Allocation, Allocations, Digest, Intent, LocationId, OrderId, Quantity, Revision, Wanted,
-    WantedLine, codec,
+    Allocation, Allocations, Digest, Intent, LocationId, OrderId, Quantity, Returned,
+    ReturnedUnits, Revision, Wanted, WantedLine, codec,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -120,15 +120,15 @@ fn forged<M: Serialize + DeserializeOwned>(
 /// made gets the right digest only if Inventory cannot carry it out, at any time from now on.
 fn forge_command(command: &mut AllocateStock, there: i64, random: &Random) {
     command.sent_at_micros = FORGED_AT_MICROS;
-    let Intent { revision, wanted, shipped } = &mut command.intent;
+    let Intent { revision, wanted, shipped, returned } = &mut command.intent;
     let revision_is_there = i64::from(revision.get()) <= there;
     match random.below(4) {
         // Another intent of the same revision, or of a lower one by now.
         0 if revision_is_there => *wanted = more(wanted),
-        // A higher revision, which wants more than the order can have.
+        // A higher revision, of which more came back than is shipped.
         1 => {
             *revision = ahead(*revision);
-            *wanted = more(wanted);
+            *returned = returned_more(wanted);
         }
         // A higher revision, which ships more than the order can have.
         2 => {
@@ -182,6 +182,18 @@ fn shipped_more(wanted: &Wanted) -> Allocations {
         quantity: Quantity::new(Quantity::MAX).expect("a quantity"),
     };
     Allocations::sorted(wanted.iter().map(allocation).collect()).expect("one per product")
+}
+
+/// More units of each product than any order has shipped, back at one location.
+fn returned_more(wanted: &Wanted) -> Returned {
+    let entry = |line: &WantedLine| ReturnedUnits {
+        product_id: line.product_id.clone(),
+        location_id: LocationId::main(),
+        restocked: Quantity::MAX,
+        quarantined: 0,
+        written_off: 0,
+    };
+    Returned::sorted(wanted.iter().map(entry).collect()).expect("one per product")
 }
 
 /// One unit more than the order has.

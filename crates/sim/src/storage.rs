@@ -13,9 +13,9 @@ use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use orders::store::{
-    Backlog, Filter, Lease, MadeDue, MadeEntry, OrderAudit, OrderAuditStore, OrderFeedStore,
-    OrderStore, OrderSummary, OrderView, PendingAudit, PendingFilter, PendingKey, PendingPage,
-    ReadOrder,
+    Backlog, DeadlineLease, DueDeadline, Filter, Lease, MadeDue, MadeEntry, OrderAudit,
+    OrderAuditStore, OrderFeedStore, OrderStore, OrderSummary, OrderView, Overdue, PendingAudit,
+    PendingFilter, PendingKey, PendingPage, ReadOrder,
 };
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::admin::Requester;
@@ -96,6 +96,34 @@ impl OrderStore for OrdersPort {
             Ok(commands)
         };
         self.port.transact(About::own("a lease"), Box::pin(work)).await
+    }
+
+    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<Vec<DueDeadline>, Failure> {
+        let world = self.port.world.clone();
+        let node = self.port.node;
+        let work = async move {
+            // Workers look again and again while no order waits for its payment.
+            if world.monitor.databases().deadlines() == 0 {
+                return Ok(Vec::new());
+            }
+            let due = world.stores.orders.lease_deadlines(lease).await;
+            let due = ended(&world, Service::Orders, due)?;
+            if !due.is_empty() {
+                world.trace.event(|| format!("{node} leases {} deadlines", due.len()));
+            }
+            world.monitor.check_orders(due.iter().map(|due| due.order_id));
+            Ok(due)
+        };
+        let due = self.port.transact(About::own("a lease of deadlines"), Box::pin(work)).await;
+        if due.as_ref().is_ok_and(|due| !due.is_empty()) {
+            self.port.freeze().await;
+        }
+        due
+    }
+
+    async fn overdue(&self) -> Result<Overdue, Failure> {
+        let found = self.port.world.stores.orders.overdue();
+        self.port.read("counting deadlines", found).await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {
@@ -224,6 +252,20 @@ impl OrderAuditStore for OrdersPort {
 
     async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
         let found = self.port.world.stores.orders_audit.last_pending();
+        self.port.read("auditing", found).await
+    }
+
+    async fn deadlines_after(
+        &self,
+        after: Option<PendingKey>,
+        limit: u32,
+    ) -> Result<Vec<PendingAudit>, Failure> {
+        let found = self.port.world.stores.orders_audit.deadlines_after(after, limit);
+        self.port.read("auditing", found).await
+    }
+
+    async fn last_deadline(&self) -> Result<Option<PendingKey>, Failure> {
+        let found = self.port.world.stores.orders_audit.last_deadline();
         self.port.read("auditing", found).await
     }
 

@@ -5,6 +5,8 @@ use orders_core::status::Status;
 use crate::connection::FOREIGN_DELIVERY;
 use crate::coverage::{Coverage, Has, Known, OrderEvent, StockEvent, UnknownCommit, Work};
 
+mod requests;
+
 /// What must happen in some world, beside the cells.
 pub(crate) const MARKS: [&str; 7] = [
     "an answer that the outcome is unknown",
@@ -16,63 +18,91 @@ pub(crate) const MARKS: [&str; 7] = [
     FOREIGN_DELIVERY,
 ];
 
-/// Why the event cannot happen to an order in this state, if it cannot.
-pub(crate) fn impossible_for_order(status: Status, event: OrderEvent) -> Option<&'static str> {
-    use Has::{Granted, Nothing, Rejected};
-    use OrderEvent::{Cancel, Current, Fulfill, Lower};
-    match (status, event) {
-        (_, Cancel | Fulfill) => None,
-        (Status::Received | Status::Confirmed | Status::Rejected, Lower(_)) => {
-            Some("the first revision has no lower one")
-        }
-        (_, Lower(Nothing)) => Some("an order that is placed is granted or rejected"),
-        (Status::Fulfilling | Status::Fulfilled, Lower(Rejected)) => {
-            Some("a rejected order is never fulfilled")
-        }
-        (Status::Received | Status::Confirmed | Status::Rejected, Current(Nothing)) => {
-            Some("an order that is placed is granted or rejected")
-        }
-        (Status::Confirmed, Current(Rejected)) | (Status::Rejected, Current(Granted)) => {
-            Some("Inventory answers a revision once")
-        }
-        (Status::Cancelling | Status::Cancelled, Current(Granted | Rejected)) => {
-            Some("a cancelled order has nothing, and nothing is short")
-        }
-        (Status::Fulfilling | Status::Fulfilled, Current(Rejected | Nothing)) => {
-            Some("a fulfilled order has what it was granted")
-        }
-        _ => None,
+/// Whether an event can happen to an order in a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chance {
+    /// It must happen in some world.
+    Must,
+    /// It happens where several rare things come together.
+    May,
+    Never,
+}
+
+/// Whether the event can happen to an order in this state.
+pub(crate) fn chance_for_order(status: Status, event: OrderEvent) -> Chance {
+    match event {
+        OrderEvent::Request(asked, answered) => requests::chance(status, asked, answered),
+        OrderEvent::Lower(has) => chance_of_lower(status, has),
+        OrderEvent::Current(has) => chance_of_current(status, has),
     }
 }
 
-/// Why the command cannot come for a reservation in this state, or for none, if it cannot.
-pub(crate) fn impossible_for_stock(known: Known, event: StockEvent) -> Option<&'static str> {
-    use StockEvent::{Cancel, Fulfill, Lower, Place, Same};
+/// Facts of a lower revision come late. The first revision has none.
+fn chance_of_lower(status: Status, has: Has) -> Chance {
+    use Has::{Granted, Nothing, Rejected};
+    use Status::{
+        Amending, Cancelled, Cancelling, Confirmed, Expired, Expiring, Fulfilled, Fulfilling,
+        Reviving,
+    };
+    match (status, has) {
+        (Confirmed | Amending | Cancelling | Cancelled, Granted)
+        | (Fulfilling | Fulfilled | Expiring | Expired | Reviving, Granted)
+        | (Cancelling | Cancelled, Rejected)
+        // An order expired, and was paid late or cancelled.
+        | (Reviving | Cancelling | Cancelled, Nothing) => Chance::Must,
+        (Confirmed | Amending | Fulfilling | Fulfilled | Expired, Nothing) => Chance::May,
+        _ => Chance::Never,
+    }
+}
+
+/// Inventory answers a revision once, and says the same again and again.
+fn chance_of_current(status: Status, has: Has) -> Chance {
+    use Has::{Granted, Nothing, Rejected};
+    use Status::{
+        Amending, Cancelled, Cancelling, Confirmed, Expired, Expiring, Fulfilled, Fulfilling,
+        Received, Reserved, Reviving,
+    };
+    let can = match status {
+        Received | Reviving => has != Nothing,
+        Reserved | Confirmed | Amending | Fulfilling | Fulfilled => has == Granted,
+        Status::Rejected => has == Rejected,
+        Cancelling | Cancelled | Expiring => has == Nothing,
+        // By its deadline, or because a late payment found too few units.
+        Expired => has != Granted,
+    };
+    if can { Chance::Must } else { Chance::Never }
+}
+
+/// Whether the command can come for a reservation in this state, or for none.
+pub(crate) fn chance_for_stock(known: Known, event: StockEvent) -> Chance {
+    use StockEvent::{Cancel, Fulfill, Keep, Lower, Place, Same};
     match (known, event) {
-        (Known::Nothing, Lower | Same) => Some("there is no revision"),
-        (Known::Nothing | Known::Rejected, Fulfill) => {
-            Some("only an order that was granted its units is fulfilled")
-        }
-        (Known::Reserved | Known::Rejected, Lower) => Some("the first revision has no lower one"),
-        (Known::Reserved | Known::Rejected, Place) => Some("an order is placed once"),
-        (Known::Tombstone | Known::Released, Place | Cancel | Fulfill) => {
-            Some("a cancelled order stays as it is")
-        }
-        (Known::Shipped, Place | Cancel | Fulfill) => Some("a fulfilled order stays as it is"),
-        _ => None,
+        // There is no revision yet. Only what was granted is changed.
+        (Known::Nothing, Lower | Same | Fulfill | Keep) => Chance::Never,
+        (_, Place) if known != Known::Nothing => Chance::Never,
+        (Known::Rejected, Fulfill | Keep) => Chance::Never,
+        // A cancelled order stays as it is.
+        (Known::Tombstone, Cancel | Fulfill | Keep) | (Known::Released, Fulfill) => Chance::Never,
+        // A late payment found too few units, and an older message comes again.
+        (Known::Rejected, Lower) | (Known::Shipped, Cancel) => Chance::May,
+        _ => Chance::Must,
     }
 }
 
 /// A cell that was reached although the table says that it cannot be.
 pub(crate) fn broken(coverage: &Coverage) -> Option<String> {
-    let order = coverage.orders.keys().find_map(|(status, event)| {
-        impossible_for_order(*status, *event)
-            .map(|why| format!("an order that is {status:?} met {event:?}: {why}"))
+    let orders = coverage.orders.keys();
+    let mut orders =
+        orders.filter(|(status, event)| chance_for_order(*status, *event) == Chance::Never);
+    let stock = coverage.stock.keys();
+    let mut stock =
+        stock.filter(|(known, event)| chance_for_stock(*known, *event) == Chance::Never);
+    let order = orders.next().map(|(status, event)| {
+        format!("an order that is {status:?} met {event:?}, which is impossible")
     });
     order.or_else(|| {
-        coverage.stock.keys().find_map(|(known, event)| {
-            let why = impossible_for_stock(*known, *event)?;
-            Some(format!("a reservation that is {known:?} met {event:?}: {why}"))
+        stock.next().map(|(known, event)| {
+            format!("a reservation that is {known:?} met {event:?}, which is impossible")
         })
     })
 }
@@ -98,19 +128,20 @@ pub(crate) fn reached(coverage: &Coverage) -> (usize, usize) {
 }
 
 pub(crate) fn print(coverage: &Coverage) {
-    header("order", OrderEvent::ALL.map(order_column).as_slice());
+    header("order", OrderEvent::FACTS.map(facts_column).as_slice());
     for status in Status::ALL {
-        let cell = |event: OrderEvent| match impossible_for_order(status, event) {
-            Some(_) => "-".to_owned(),
-            None => coverage.orders.get(&(status, event)).copied().unwrap_or(0).to_string(),
+        let cell = |event: OrderEvent| {
+            let count = coverage.orders.get(&(status, event)).copied().unwrap_or(0);
+            cell(chance_for_order(status, event), count)
         };
-        row(status.as_str(), &OrderEvent::ALL.map(cell));
+        row(status.as_str(), &OrderEvent::FACTS.map(cell));
     }
+    requests::print(coverage);
     header("reservation", StockEvent::ALL.map(|event| format!("{event:?}")).as_slice());
     for known in Known::ALL {
-        let cell = |event: StockEvent| match impossible_for_stock(known, event) {
-            Some(_) => "-".to_owned(),
-            None => coverage.stock.get(&(known, event)).copied().unwrap_or(0).to_string(),
+        let cell = |event: StockEvent| {
+            let count = coverage.stock.get(&(known, event)).copied().unwrap_or(0);
+            cell(chance_for_stock(known, event), count)
         };
         row(&format!("{known:?}"), &StockEvent::ALL.map(cell));
     }
@@ -127,11 +158,18 @@ pub(crate) fn print(coverage: &Coverage) {
     }
 }
 
-fn order_column(event: OrderEvent) -> String {
+fn facts_column(event: OrderEvent) -> String {
     match event {
-        OrderEvent::Cancel | OrderEvent::Fulfill => format!("{event:?}"),
         OrderEvent::Lower(has) => format!("lower {has:?}"),
         OrderEvent::Current(has) => format!("{has:?}"),
+        OrderEvent::Request(asked, answered) => format!("{asked:?} {answered:?}"),
+    }
+}
+
+fn cell(chance: Chance, count: u64) -> String {
+    match (chance, count) {
+        (Chance::Never | Chance::May, 0) => "-".to_owned(),
+        _ => count.to_string(),
     }
 }
 
@@ -141,19 +179,20 @@ fn header(what: &str, columns: &[String]) {
 }
 
 fn row(name: &str, columns: &[String]) {
-    let columns: String = columns.iter().map(|column| format!("{column:>15}")).collect();
-    println!("{name:<14}{columns}");
+    let columns: String = columns.iter().map(|column| format!("{column:>14}")).collect();
+    println!("{name:<24}{columns}");
 }
 
 fn order_cells() -> impl Iterator<Item = (Status, OrderEvent)> {
-    let all =
-        Status::ALL.into_iter().flat_map(|status| OrderEvent::ALL.map(|event| (status, event)));
-    all.filter(|(status, event)| impossible_for_order(*status, *event).is_none())
+    let all = Status::ALL
+        .into_iter()
+        .flat_map(|status| OrderEvent::all().map(move |event| (status, event)));
+    all.filter(|(status, event)| chance_for_order(*status, *event) == Chance::Must)
 }
 
 fn stock_cells() -> impl Iterator<Item = (Known, StockEvent)> {
     let all = Known::ALL.into_iter().flat_map(|known| StockEvent::ALL.map(|event| (known, event)));
-    all.filter(|(known, event)| impossible_for_stock(*known, *event).is_none())
+    all.filter(|(known, event)| chance_for_stock(*known, *event) == Chance::Must)
 }
 
 fn commit_cells() -> impl Iterator<Item = (Work, UnknownCommit)> {

@@ -1,5 +1,6 @@
 //! The clients' requests to the services.
 
+pub(crate) mod changes;
 pub(crate) mod feed;
 pub(crate) mod orders;
 pub(crate) mod stock;

@@ -160,6 +160,11 @@ impl Deployment {
 
     /// Starts only the programs that have ended.
     pub async fn restart_ended(&mut self) {
+        // A process that was killed loses its connections a moment before it ends.
+        eventually(PATIENCE, "a program has ended", async || {
+            self.programs.one_has_ended().then_some(())
+        })
+        .await;
         self.files_are_free(&self.programs.files_of_ended(self.form)).await;
         self.programs.restart_ended(self.form, self.folder.path(), &self.environment).await;
         self.client = client();

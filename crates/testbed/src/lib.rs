@@ -11,7 +11,7 @@ pub use clock_states::{CLOCK_STATES, ClockState, YEAR, clocks_for, parse_time, s
 pub use commits::{Commits, Cut};
 pub use content::{Content, PRODUCTS};
 pub use crashing::killed_at;
-pub use deployment::client::{Headers, JSON, WAIT, operations, order};
+pub use deployment::client::{Headers, JSON, WAIT, operations, order, with_payment};
 pub use deployment::environment::{Databases, Environment};
 pub use deployment::form::Form;
 pub use deployment::programs::Programs;

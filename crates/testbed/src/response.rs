@@ -70,7 +70,7 @@ impl Response {
         );
         assert_eq!(problem["status"], self.status, "{self:?}");
         assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"), "{self:?}");
-        let asks_to_come_back = matches!(self.status, 429 | 503);
+        let asks_to_come_back = matches!(self.status, 429 | 503) || problem["code"] == "order_busy";
         assert_eq!(self.headers.contains_key("retry-after"), asks_to_come_back, "{self:?}");
         format!("{} {}", self.status, problem["code"].as_str().expect("a code"))
     }

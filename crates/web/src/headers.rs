@@ -82,6 +82,23 @@ pub fn idempotency_key(headers: &HeaderMap, client: &Principal) -> Result<Option
     }
 }
 
+/// Reads the `Idempotency-Key` of a request that must have one, because to repeat it by mistake would
+/// double its effect.
+///
+/// # Errors
+///
+/// 422 `invalid_request` if there is none, and as [`idempotency_key`].
+pub fn required_idempotency_key(
+    headers: &HeaderMap,
+    client: &Principal,
+) -> Result<String, Problem> {
+    idempotency_key(headers, client)?.ok_or_else(|| {
+        let detail = "Idempotency-Key is required: a new one for each new request, the same one to \
+                      repeat a request";
+        Fault::parameter("Idempotency-Key", FaultCode::REQUIRED, detail).into()
+    })
+}
+
 /// What a request demands of the resource that it replaces (RFC 9110, section 13.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conditions {
@@ -264,6 +281,22 @@ mod tests {
         assert_eq!(of(&client("key:a")), "key:a K");
         assert_eq!(of(&client("key:b")), "key:b K");
         assert_eq!(of(&Principal::anyone()), "K");
+    }
+
+    #[test]
+    fn an_idempotency_key_that_is_required_is_missed() {
+        let read = |keys: &[&[u8]]| {
+            required_idempotency_key(&headers(&IDEMPOTENCY_KEY, keys), &Principal::anyone())
+        };
+        assert_eq!(read(&[b"K"]), Ok("K".to_owned()));
+        for (keys, code) in
+            [(&[][..], FaultCode::REQUIRED), (&[&b"a b"[..]], FaultCode::BAD_FORMAT)]
+        {
+            let problem = read(keys).unwrap_err();
+            let fault = &problem.faults[0];
+            let expected = Fault::parameter("Idempotency-Key", code, fault.detail.clone());
+            assert_eq!((problem.faults.len(), fault), (1, &expected));
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub use auth::{Access, Authenticator, Rule, require};
 pub use edge::{Edge, RequestId, Site, TraceParent};
 pub use headers::{
     Conditions, IDEMPOTENT_REPLAYED, Wait, conditions, idempotency_key, preferred_wait,
+    required_idempotency_key,
 };
 pub use json::{Json, JsonBytes, MAX_BODY_BYTES, OptionalJson, read_json, read_optional_json};
 pub use limits::count_search;

@@ -16,6 +16,7 @@ pub fn check(bytes: &[u8]) {
                 assert_eq!(other["customer_id"], terms.customer_id.as_str());
                 assert_eq!(other["products"].as_array().map(Vec::len), Some(terms.lines.len()));
                 assert_eq!(other["currency"].is_null(), has_default_currency);
+                assert_eq!(other["payment"].is_null(), terms.payment.is_none());
             }
             check_sums(&terms);
             let again = orders::read_order(write(&terms).as_bytes(), Currency::BRL);
@@ -66,8 +67,11 @@ fn write(terms: &Terms) -> String {
     let lines: Vec<_> = lines.collect();
     let customer = json!(terms.customer_id.as_str());
     let currency = json!(terms.currency.code());
+    let within = terms.payment.map(|payment| payment.within_s);
+    let payment = within.map(|within_s| format!(r#","payment":{{"within_s":{within_s}}}"#));
     format!(
-        r#"{{"customer_id":{customer},"currency":{currency},"products":[{}]}}"#,
-        lines.join(",")
+        r#"{{"customer_id":{customer},"currency":{currency},"products":[{}]{}}}"#,
+        lines.join(","),
+        payment.unwrap_or_default()
     )
 }

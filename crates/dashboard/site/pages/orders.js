@@ -3,10 +3,15 @@ import { html, useEffect, useState } from '../html.js';
 import { newKey, request } from '../api.js';
 import { usePages, useResource, useSend } from '../resource.js';
 import { link } from '../store.js';
-import { Ago, between, duration, money, moment, t } from '../text.js';
+import { Ago, duration, money, moment, t } from '../text.js';
 import { Ask, Button, Card, Empty, Field, Icon, Loaded, OrderLink, Pager, Status, Table, Title, say } from '../ui.js';
+import { PaymentState } from './order/money.js';
 
-export const STATUSES = ['received', 'confirmed', 'rejected', 'cancelling', 'cancelled', 'fulfilling', 'fulfilled'];
+export const STATUSES = ['received', 'reserved', 'confirmed', 'rejected', 'amending', 'fulfilling', 'fulfilled', 'cancelling', 'cancelled',
+    'expiring', 'expired', 'reviving'];
+// Of the money of an order, what a list can be filtered by.
+const PAYMENTS = ['due', 'refund_due'];
+const WITHIN_S = [60, 900, 86_400];
 const SPANS = { hour: 3600, day: 86_400, week: 604_800 };
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const CUSTOMER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
@@ -17,7 +22,8 @@ export function Orders({ query, config }) {
     const chosen = (query.get('status') ?? '').split(',').filter((its) => STATUSES.includes(its));
     const filters = Object.fromEntries(query);
     const range = useRange(query);
-    const sent = { status: chosen.join(','), customer_id: query.get('customer'), ...range };
+    const payment = PAYMENTS.find((its) => its === query.get('payment'));
+    const sent = { status: chosen.join(','), payment, customer_id: query.get('customer'), ...range };
     const pages = usePages(JSON.stringify([chosen, filters]));
     const orders = useResource('api/orders', {
         query: { ...sent, limit: 25, cursor: pages.cursor },
@@ -90,6 +96,11 @@ function Filters({ chosen, filters }) {
         ${span === 'own' && html`<span class="range">${['from', 'to'].map((name) => html`<label key=${name}>${t(`span.${name}`)}
             <input type="datetime-local" value=${filters[name] ?? ''} onChange=${(event) => set({ [name]: event.target.value, span: '' })} /></label>`)}
         </span>`}
+        <select aria-label=${t('orders.payment')} value=${PAYMENTS.includes(filters.payment) ? filters.payment : ''}
+            onChange=${(event) => set({ payment: event.target.value })}>
+            <option value="">${t('orders.payment.any')}</option>
+            ${PAYMENTS.map((its) => html`<option key=${its} value=${its}>${t(`orders.payment.${its}`)}</option>`)}
+        </select>
         <div class="chips" role="group" aria-label=${t('orders.status')}>${STATUSES.map((status) => html`
             <button key=${status} type="button" class=${`chip ${status}`} aria-pressed=${chosen.includes(status) ? 'true' : 'false'}
                 onClick=${() => toggle(status)}>${t(`status.${status}`)}</button>`)}
@@ -105,18 +116,16 @@ function List({ page, isFiltered }) {
             : html`<${Empty} icon="orders" title=${t('orders.none')}>${t('orders.none.note')}<//>`;
     }
     const columns = [{ title: t('orders.id') }, { title: t('orders.customer') }, { title: t('orders.status') },
-        { title: t('orders.total'), kind: 'num' }, { title: t('orders.settled'), kind: 'num wide' },
-        { title: t('orders.placed'), kind: 'num wide' }];
-    const settled = (order) => (['confirmed', 'rejected'].includes(order.status)
-        ? duration(between(order.created_at, order.updated_at)) : '');
+        { title: t('orders.total'), kind: 'num' }, { title: t('orders.placed'), kind: 'num wide' },
+        { title: t('orders.updated'), kind: 'num wide' }];
     return html`<${Table} caption=${t('orders.title')} columns=${columns} kind="link-rows">${data.map((order) => html`
         <tr key=${order.order_id}>
             <th scope="row"><${OrderLink} id=${order.order_id} /></th>
             <td><a class="quiet" href=${link(['orders'], { customer: order.customer_id })}>${order.customer_id}</a></td>
-            <td><${Status} is=${order.status} /></td>
+            <td><${Status} is=${order.status} />${order.refund_due > 0 && html`${' '}<${PaymentState} is="refund_due" />`}</td>
             <td class="num">${money(order.total, order.currency)}</td>
-            <td class="num wide muted">${settled(order)}</td>
             <td class="num wide muted" title=${moment(order.created_at)}><${Ago} at=${order.created_at} /></td>
+            <td class="num wide muted" title=${moment(order.updated_at)}><${Ago} at=${order.updated_at} /></td>
         </tr>`)}<//>`;
 }
 
@@ -126,6 +135,7 @@ function Place({ currency, onClose }) {
     const [key] = useState(newKey);
     const [lines, setLines] = useState([{ product: '', quantity: '1', price: '19.99' }]);
     const [customer, setCustomer] = useState('test-customer');
+    const [within, setWithin] = useState('');
     const list = products.data?.data ?? [];
     const send = useSend(() => request('api/orders', {
         method: 'POST',
@@ -135,6 +145,7 @@ function Place({ currency, onClose }) {
             products: lines.map(({ product, quantity, price }) => ({
                 product_id: product || list[0]?.product_id, quantity: Number(quantity), price: Number(price),
             })),
+            ...(within && { payment: { within_s: Number(within) } }),
         },
     }));
     const done = (answer) => {
@@ -146,8 +157,14 @@ function Place({ currency, onClose }) {
     const set = (at, more) => setLines(lines.map((line, its) => (its === at ? { ...line, ...more } : line)));
     return html`<${Ask} title=${t('orders.place')} action=${t('orders.place.do')} send=${send} onClose=${done} onSubmit=${send.submit} wide>
         <p class="muted">${t('orders.place.note')}</p>
-        <${Field} label=${t('orders.customer')}>${(its) => html`<input ...${its} value=${customer} maxlength="64"
-            onInput=${(event) => setCustomer(event.target.value)} />`}<//>
+        <div class="pair">
+            <${Field} label=${t('orders.customer')}>${(its) => html`<input ...${its} value=${customer} maxlength="64"
+                onInput=${(event) => setCustomer(event.target.value)} />`}<//>
+            <${Field} label=${t('orders.payment')}>${(its) => html`<select ...${its} value=${within} onChange=${(event) => setWithin(event.target.value)}>
+                <option value="">${t('orders.place.payment.none')}</option>
+                ${WITHIN_S.map((s) => html`<option key=${s} value=${s}>${t('orders.place.payment.within', { time: duration(s * 1000) })}</option>`)}
+            </select>`}<//>
+        </div>
         ${lines.map((line, at) => html`<div class="line" key=${at}>
             <${Field} label=${t('order.product')}>${(its) => html`<select ...${its} value=${line.product || list[0]?.product_id}
                 onChange=${(event) => set(at, { product: event.target.value })}>

@@ -1,6 +1,6 @@
 // The first page: how the shop is now.
-import { html, useMemo, useState } from '../html.js';
-import { isAbsent } from '../api.js';
+import { html, useEffect, useMemo, useState } from '../html.js';
+import { isAbsent, request } from '../api.js';
 import { Chart } from '../chart.js';
 import { useHealth } from '../health.js';
 import { isHearing, liveState, traffic } from '../live.js';
@@ -8,6 +8,9 @@ import { useResource } from '../resource.js';
 import { link, useNow, useStore } from '../store.js';
 import { Ago, Foreign, ago, between, clock, duration, has, money, number, rate, t } from '../text.js';
 import { Card, Empty, Icon, Loaded, OrderLink, ProductLink, ProblemNote, Status, Table, Title } from '../ui.js';
+import { settledAt } from './order/units.js';
+import { Waiting, useWaiting } from './order/waiting.js';
+import { STATUSES } from './orders.js';
 import { Meter } from './stock.js';
 
 const WINDOWS = [60, 300, 900];
@@ -15,6 +18,11 @@ const KINDS = ['received', 'confirmed', 'rejected'];
 const STROKES = { received: 'blue', confirmed: 'green-fill', rejected: 'red' };
 // The rate is the mean of so many seconds.
 const RATE_S = 10;
+// The times to settle are those of so many orders, and are read at most this often.
+const SETTLED = 10;
+const SETTLED_LEAST_MS = 5000;
+// So many orders whose money waits are shown.
+const WAITING = 5;
 
 export function Overview() {
     const health = useHealth();
@@ -31,10 +39,19 @@ export function Overview() {
             <${TrafficCard} />
             <${HealthCard} health=${health} />
         </div>
+        <${MoneyWaiting} />
         <div class="columns even">
             <${NewestOrders} />
             <${LowStock} />
         </div>`;
+}
+
+// The orders whose money waits for somebody, if there are any.
+function MoneyWaiting() {
+    const due = useWaiting('due', WAITING);
+    const owed = useWaiting('refund_due', WAITING);
+    if (!due.data?.data.length && !owed.data?.data.length) return null;
+    return html`<div class="columns halves"><${Waiting} payment="due" orders=${due} /><${Waiting} payment="refund_due" orders=${owed} /></div>`;
 }
 
 function Attention({ health }) {
@@ -63,12 +80,38 @@ function OrdersTile() {
         href=${link(['orders'])} />`;
 }
 
-function SettleTile() {
+// How long the newest orders took to be settled, in milliseconds. Only an order's history says when it
+// was settled first, and that does not change: each is read once, one after another.
+function useSettleTimes() {
     const orders = useResource('api/orders', {
-        query: { status: 'confirmed,rejected', limit: 50 },
+        query: { status: STATUSES.filter((its) => its !== 'received').join(','), limit: SETTLED },
         changes: (frame) => frame.orders,
+        least: SETTLED_LEAST_MS,
     });
-    const spans = (orders.data?.data ?? []).map((order) => between(order.created_at, order.updated_at)).sort((a, b) => a - b);
+    const [known, setKnown] = useState(new Map());
+    useEffect(() => {
+        const controller = new AbortController();
+        const { signal } = controller;
+        const read = async () => {
+            const next = new Map();
+            for (const { order_id: id } of orders.data?.data ?? []) {
+                next.set(id, known.get(id) ?? settledIn(await request(`api/orders/${id}`, { signal })));
+            }
+            setKnown(next);
+        };
+        read().catch(() => { /* The next list begins anew. */ });
+        return () => controller.abort();
+    }, [orders.data]);
+    return [...known.values()].filter((ms) => ms !== null).sort((a, b) => a - b);
+}
+
+function settledIn(order) {
+    const at = settledAt(order);
+    return at ? between(order.created_at, at) : null;
+}
+
+function SettleTile() {
+    const spans = useSettleTimes();
     const note = spans.length === 0 ? t('tile.settle.none')
         : t('tile.settle.note', { slowest: duration(spans.at(-1)), n: spans.length });
     const value = spans.length === 0 ? '–' : duration(spans[Math.floor(spans.length / 2)]);

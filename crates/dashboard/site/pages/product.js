@@ -5,9 +5,9 @@ import { Chart } from '../chart.js';
 import { useResource, useSend } from '../resource.js';
 import { link } from '../store.js';
 import { Ago, number, precise, signed, t } from '../text.js';
-import { Button, Card, Copy, Empty, Loaded, OrderLink, ProblemNote, Title } from '../ui.js';
+import { Advice, Button, Card, Copy, Empty, Loaded, OrderLink, ProblemNote, Title } from '../ui.js';
 import { Movement } from './movement.js';
-import { Locations, isLow } from './stock.js';
+import { Locations, NOTHING, isLow } from './stock.js';
 
 const SHOWN = 200;
 
@@ -22,12 +22,12 @@ export function Product({ id, query }) {
     const names = useMemo(() => Object.fromEntries((locations.data?.data ?? []).map((its) => [its.location_id, its.name])), [locations.data]);
     const [asking, setAsking] = useState(null);
     const { data } = product;
-    const at = (its) => (location ? its.locations.find((one) => one.location_id === location) ?? { on_hand: 0, reserved: 0, available: 0 } : its);
+    const at = (its) => (location ? its.locations.find((one) => one.location_id === location) ?? NOTHING : its);
     const back = { href: link(['stock']), text: t('stock.title') };
     return html`
         <${Title} text=${data?.name ?? id} back=${back}
             note=${html`<span class="mono id">${id}</span> <${Copy} text=${id} label=${t('product.copy')} />`}>
-            ${data && ['receive', 'adjust', 'count'].map((kind) => html`<${Button} key=${kind} kind=${kind === 'receive' ? 'primary' : ''}
+            ${data && ['receive', 'adjust', 'count', 'quarantine'].map((kind) => html`<${Button} key=${kind} kind=${kind === 'receive' ? 'primary' : ''}
                 onClick=${() => setAsking(kind)}>${t(`move.${kind}`)}<//>`)}
         <//>
         <${Loaded} its=${product} rows=${8} absent=${html`<${Empty} icon="stock" title=${t('stock.elsewhere')} />`}>${(its) => html`
@@ -40,6 +40,7 @@ export function Product({ id, query }) {
                     <${Ledger} ledger=${ledger} path=${path} location=${location} names=${names} level=${at(its)} />
                 </div>
                 <aside class="side stack">
+                    <${Quarantine} product=${its} names=${names} onAsk=${setAsking} />
                     <${Card} title=${t('stock.per-location')}><${Locations} product=${its} names=${names} /><//>
                     <${Holders} holders=${holders} names=${names} />
                 </aside>
@@ -49,13 +50,26 @@ export function Product({ id, query }) {
 }
 
 function Levels({ level, product }) {
-    const tiles = [['on-hand', level.on_hand, ''], ['reserved', level.reserved, ''], ['available', level.available, isLow(product) ? 'warn' : '']];
-    return html`<div class="tiles three">${tiles.map(([name, n, kind]) => html`<div key=${name} class="tile card">
+    const tiles = [['on-hand', level.on_hand, ''], ['reserved', level.reserved, ''], ['quarantined', level.quarantined, ''], ['available', level.available, isLow(product) ? 'warn' : '']];
+    return html`<div class="tiles levels">${tiles.map(([name, n, kind]) => html`<div key=${name} class="tile card">
         <span class="tile-label">${t(`stock.${name}`)}</span>
         <span class=${`tile-value ${kind}`} data-level=${name}>${number(n)}</span>
         <span class="tile-note">${name === 'available' && product.low_stock_at !== null
             ? t(isLow(product) ? 'product.low' : 'product.low-at', { n: product.low_stock_at }) : t(`product.${name}.note`)}</span>
     </div>`)}</div>`;
+}
+
+// Units that somebody has to look at, and what to do with them.
+function Quarantine({ product, names, onAsk }) {
+    if (product.quarantined === 0) return null;
+    const places = product.locations.filter((its) => its.quarantined > 0);
+    return html`<${Card} title=${t('product.quarantine')}>
+        <${Advice}>${t('product.quarantine.advice')}<//>
+        <ul class="rows">${places.map((its) => html`<li key=${its.location_id}>
+            <div>${names[its.location_id] ?? its.location_id}</div><div class="end"><b>${number(its.quarantined)}</b></div></li>`)}</ul>
+        <div class="card-actions">${['unquarantine', 'write_off'].map((kind) => html`<${Button} key=${kind}
+            kind=${kind === 'write_off' ? 'small danger' : 'small'} onClick=${() => onAsk(kind)}>${t(`move.${kind}`)}<//>`)}</div>
+    <//>`;
 }
 
 function Places({ id, product, location, names }) {
@@ -66,6 +80,9 @@ function Places({ id, product, location, names }) {
             onClick=${() => { window.location.hash = link(['stock', id], { location: its }); }}>${name}</button>`)}</div>`;
 }
 
+// Units that cannot be sold: promised to orders, or in quarantine.
+const heldBack = (level) => level.reserved + (level.quarantined ?? 0);
+
 // On hand and available after each movement. Over several locations: the sum of what each had then.
 export function levels(movements, product, location) {
     const oldest = [...movements].reverse();
@@ -74,19 +91,19 @@ export function levels(movements, product, location) {
     const level = {};
     for (const place of places) {
         const first = oldest.find((its) => its.location_id === place);
-        level[place] = first ? { on_hand: first.on_hand - first.on_hand_delta, reserved: first.reserved - first.reserved_delta }
-            : { on_hand: now[place]?.on_hand ?? 0, reserved: now[place]?.reserved ?? 0 };
+        level[place] = first ? { on_hand: first.on_hand - first.on_hand_delta, held: heldBack(first) - first.reserved_delta - (first.quarantined_delta ?? 0) }
+            : { on_hand: now[place]?.on_hand ?? 0, held: now[place] ? heldBack(now[place]) : 0 };
     }
     const lists = [[], [], []];
     for (const its of oldest) {
-        level[its.location_id] = { on_hand: its.on_hand, reserved: its.reserved };
+        level[its.location_id] = { on_hand: its.on_hand, held: heldBack(its) };
         const sum = (name) => places.reduce((total, place) => total + level[place][name], 0);
         // The clocks of replicas differ, and a chart goes forward only. Movements of one moment are one point.
         const second = Math.max(lists[0].at(-1) ?? 0, Date.parse(its.created_at) / 1000);
         const at = lists[0].at(-1) === second ? lists[0].length - 1 : lists[0].length;
         lists[0][at] = second;
         lists[1][at] = sum('on_hand');
-        lists[2][at] = sum('on_hand') - sum('reserved');
+        lists[2][at] = sum('on_hand') - sum('held');
     }
     return lists;
 }
@@ -135,13 +152,21 @@ function Ledger({ ledger, path, location, names, level }) {
     <//>`;
 }
 
+function sentenceOf({ kind, on_hand_delta: onHand, quarantined_delta: quarantined }) {
+    if (kind === 'adjust') return onHand < 0 ? 'adjust.less' : 'adjust.more';
+    if (kind !== 'return') return kind;
+    if (onHand === 0) return 'return.written-off';
+    return quarantined > 0 ? 'return.quarantined' : 'return';
+}
+
 // A movement as a sentence.
 function Entry({ its, names }) {
-    const isHeld = its.kind === 'reserve' || its.kind === 'release';
-    const delta = isHeld ? -its.reserved_delta : its.on_hand_delta;
-    const kind = its.kind === 'ship' || delta < 0 ? 'down' : delta > 0 ? 'up' : 'same';
-    const sentence = t(`ledger.${its.kind === 'adjust' ? (its.on_hand_delta < 0 ? 'adjust.less' : 'adjust.more') : its.kind}`, {
-        n: Math.abs(isHeld ? its.reserved_delta : its.on_hand_delta),
+    // What it changed: what is on hand, or else what is available of it.
+    const delta = its.on_hand_delta || -its.reserved_delta - its.quarantined_delta;
+    const kind = delta < 0 ? 'down' : delta > 0 ? 'up' : 'same';
+    const sentence = t(`ledger.${sentenceOf(its)}`, {
+        n: Math.abs(delta),
+        quarantined: its.quarantined_delta,
         location: names[its.location_id] ?? its.location_id,
         order: its.order_id && html`<${OrderLink} id=${its.order_id} />`,
         on_hand: its.on_hand,

@@ -12,6 +12,9 @@ const go = (query, replace) => {
     if (replace) dispatchEvent(new Event('hashchange'));
 };
 
+// Of a location where the product has never been.
+export const NOTHING = { on_hand: 0, reserved: 0, quarantined: 0, available: 0 };
+
 export const isLow = (product) => product.low_stock_at !== null && product.available <= product.low_stock_at;
 
 export function Stock({ query }) {
@@ -81,14 +84,15 @@ function List({ lows, rest, location, filters }) {
 }
 
 function Row({ product, location }) {
-    const its = location ? product.locations.find((one) => one.location_id === location) ?? { on_hand: 0, reserved: 0, available: 0 } : product;
+    const its = location ? product.locations.find((one) => one.location_id === location) ?? NOTHING : product;
     return html`<tr>
         <th scope="row"><${ProductLink} id=${product.product_id} name=${product.name} />
             <small class="mono muted">${product.product_id}</small></th>
         <td class="num wide">${number(its.on_hand)}</td>
         <td class="num wide muted">${number(its.reserved)}</td>
         <td class="num"><b class=${isLow(product) ? 'warn-text' : ''}>${number(its.available)}</b>
-            ${isLow(product) && html`<small class="tag warn">${t('stock.is-low')}</small>`}</td>
+            ${isLow(product) && html`<small class="tag warn">${t('stock.is-low')}</small>`}
+            ${its.quarantined > 0 && html`<small class="muted">${t('stock.in-quarantine', { n: its.quarantined })}</small>`}</td>
         <td class="bar"><${Meter} product=${its} isLow=${isLow(product)} />
             ${!location && product.locations.length > 1 && html`<small class="muted">${product.locations
                 .map((one) => `${one.location_id} ${number(one.available)}`).join(' · ')}</small>`}</td>
@@ -106,7 +110,8 @@ export function Locations({ product, names }) {
     const columns = [{ title: t('stock.location') }, { title: t('stock.on-hand'), kind: 'num' },
         { title: t('stock.reserved'), kind: 'num' }, { title: t('stock.available'), kind: 'num' }];
     return html`<${Table} caption=${t('stock.per-location')} columns=${columns}>${product.locations.map((its) => html`
-        <tr key=${its.location_id}><th scope="row">${names[its.location_id] ?? its.location_id}</th>
+        <tr key=${its.location_id}><th scope="row">${names[its.location_id] ?? its.location_id}
+                ${its.quarantined > 0 && html`<small class="muted">${t('stock.in-quarantine', { n: its.quarantined })}</small>`}</th>
             <td class="num">${number(its.on_hand)}</td><td class="num muted">${number(its.reserved)}</td>
             <td class="num"><b>${number(its.available)}</b></td></tr>`)}<//>`;
 }

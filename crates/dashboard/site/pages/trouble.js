@@ -4,18 +4,26 @@ import { isAbsent, request } from '../api.js';
 import { LATE_S, useHealth } from '../health.js';
 import { usePages, useResource, useSend } from '../resource.js';
 import { Ago, Foreign, duration, has, moment, number, t } from '../text.js';
-import { Ask, Button, Card, Dialog, Empty, Loaded, OrderLink, Pager, ProblemNote, Table, Title, say } from '../ui.js';
+import { Advice, Ask, Button, Card, Dialog, Empty, Loaded, OrderLink, Pager, ProblemNote, Table, Title, say } from '../ui.js';
+import { Waiting, useWaiting } from './order/waiting.js';
 
 export function Trouble() {
     const health = useHealth();
     return html`
         <${Title} text=${t('trouble.title')} note=${health.total === 0 ? t('trouble.none') : t('trouble.note')} />
         <${Pending} health=${health} />
+        <${Money} payment="refund_due" />
+        <${Money} payment="due" />
         <${Quarantine} health=${health} />
         <${Invariants} health=${health} />`;
 }
 
-const Advice = ({ children }) => html`<p class="card-text advice"><b>${t('trouble.what-to-do')}</b> ${children}</p>`;
+// Orders whose money waits. That a payment is due is no trouble, unless it stays so.
+function Money({ payment }) {
+    const pages = usePages(payment);
+    const orders = useWaiting(payment, 20, pages.cursor);
+    return html`<${Waiting} payment=${payment} orders=${orders} pages=${pages} />`;
+}
 
 function Pending({ health }) {
     const pages = usePages('pending');

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::schedule::Arrivals;
 use super::tally::{Exchange, Response, Tally};
 use super::wire::{Answer, Broken, Endpoint, Line};
-use super::workload::{Order, Workload};
+use super::workload::Workload;
 
 mod changes;
 mod open;

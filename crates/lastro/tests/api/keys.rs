@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use testbed::{Deployment, Ended, JSON, PATIENCE, Response, WAIT, eventually, lastro, order};
 
+mod changes;
 mod matrix;
 mod streams;
 mod tables;
@@ -39,6 +40,18 @@ impl Keys {
         let key = made.stdout.trim().to_owned();
         let id = key.split('_').nth(2).expect("an id").to_owned();
         (key, id)
+    }
+
+    /// A shop that asks for these keys and has this many mugs.
+    async fn shop_with_mugs(&self, units: u32) -> Deployment {
+        let (clerk, _) = self.create("catalog:write,stock:receive", &[]).await;
+        let shop = self.shop().await;
+        let clerk = Client::new(&shop, &clerk);
+        let product = "/api/inventory/products/MUG";
+        clerk.send("PUT", product, &[], &json!({"name": "Mug"})).await.ok();
+        let receive = json!({"kind": "receive", "quantity": units});
+        clerk.send("POST", &format!("{product}/movements"), &[], &receive).await.ok();
+        shop
     }
 
     /// A shop that asks for these keys, and that lets a test try many others.

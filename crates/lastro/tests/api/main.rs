@@ -9,6 +9,7 @@
 mod asyncapi;
 mod browsers;
 mod bus;
+mod changes;
 mod connections;
 mod docs;
 mod feed;
@@ -18,6 +19,8 @@ mod keys;
 mod operations;
 mod operators;
 mod orders;
+mod payments;
+mod returns;
 mod secrets;
 mod verify;
 

@@ -46,9 +46,12 @@ async fn an_order_shows_its_whole_history() {
     let order = shop.order(&id).await;
     let mut names = members(&order);
     names.sort_unstable();
-    let expected =
-        ["allocations", "created_at", "currency", "customer_id", "history", "order_id", "products"];
-    assert_eq!(names, [&expected[..], &["shortages", "status", "total", "updated_at"]].concat());
+    let expected = [
+        &["allocations", "cancellations", "created_at", "currency", "customer_id"][..],
+        &["fulfillment", "history", "items", "order_id", "payment", "products", "refund_due"],
+        &["returns", "returns_status", "shipments", "shortages", "status", "total", "updated_at"],
+    ];
+    assert_eq!(names, expected.concat());
     assert_eq!(order["products"][1], json!({"product_id": "MUG", "quantity": 1, "price": 10.0}));
     assert_eq!(
         order["allocations"],
@@ -112,7 +115,10 @@ async fn a_fulfilled_order_takes_its_stock_with_it() {
     }
     assert_eq!(shop.levels("MUG").await, [3, 0, 3]);
     let order = shop.order(&id).await;
-    assert_eq!(story(&order), ["1 received", "2 confirmed", "3 fulfilling", "4 fulfilled"]);
+    assert_eq!(
+        story(&order),
+        ["1 received", "2 confirmed", "3 fulfilling shipment.created", "4 fulfilled"]
+    );
     assert_eq!(
         order["allocations"],
         json!([{"product_id": "MUG", "location_id": "main", "quantity": 2}])
@@ -211,13 +217,15 @@ async fn an_order_that_is_not_there_is_not_found() {
     }
 }
 
-/// The history of an order, a line for each entry: its number, status and reason.
-fn story(order: &Value) -> Vec<String> {
+/// The history of an order, a line for each entry: its number, status, change and reason.
+pub(crate) fn story(order: &Value) -> Vec<String> {
     let entries = order["history"].as_array().expect("a history");
     let line = |entry: &Value| {
-        assert_eq!(members(entry), ["seq", "status", "actor", "reason", "at"]);
+        assert_eq!(members(entry), ["seq", "status", "actor", "reason", "change", "at"]);
+        let change = entry["change"]["type"].as_str();
+        let change = change.map(|change| format!(" {change}")).unwrap_or_default();
         let why = entry["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
-        format!("{} {}{why}", entry["seq"], entry["status"].as_str().expect("a status"))
+        format!("{} {}{change}{why}", entry["seq"], entry["status"].as_str().expect("a status"))
     };
     entries.iter().map(line).collect()
 }

@@ -30,10 +30,11 @@ const OWN_PATHS: [&str; 10] = [
     "/docs/swagger-ui.css",
 ];
 /// Codes that no request alone can cause: this shop asks for no API keys and has no rate limits, a
-/// thousand locations are no scene for a table, no client of these tests sends what is not HTTP or
-/// half a body, and the rest are faults of the storage, which other tests inject, and of rows of an
-/// import, which are in the lines of its answer.
-const ELSEWHERE: [&str; 17] = [
+/// thousand locations and two hundred changes of one order are no scene for a table, no order is busy
+/// for long, no client of these tests sends what is not HTTP or half a body, and the rest are faults
+/// of the storage, which other tests inject, and of rows of an import, which are in the lines of its
+/// answer.
+const ELSEWHERE: [&str; 19] = [
     "malformed_request",
     "uri_too_long",
     "headers_too_large",
@@ -42,6 +43,8 @@ const ELSEWHERE: [&str; 17] = [
     "malformed_row",
     "duplicate_row",
     "too_many_locations",
+    "order_busy",
+    "too_many_changes",
     "unauthenticated",
     "forbidden",
     "rate_limited",
@@ -154,6 +157,9 @@ async fn scene(shop: &Deployment) -> BTreeMap<&'static str, String> {
         ("{line}", line.to_owned()),
         ("{a count}", "product_id,name,quantity\nCUP,Cup,7\nCUP,Cup,8\n".to_owned()),
         ("{confirmed}", shop.confirmed(&[("MUG", 1)]).await),
+        ("{to change}", shop.confirmed(&[("MUG", 5)]).await),
+        ("{to pay}", shop.reserved(&[("MUG", 2)]).await),
+        ("{reserved}", shop.reserved(&[("MUG", 1)]).await),
         ("{to ship}", shop.confirmed(&[("MUG", 1)]).await),
         ("{rejected}", shop.settle(&[("MUG", 999)]).await.0),
         ("{cancelled}", cancelled),
@@ -189,8 +195,11 @@ fn reported(answer: &Response, method: &str) -> String {
     let faults = if verdict.contains(' ') { answer.faults() } else { Vec::new() };
     let headers = TELLING.iter().filter_map(|name| {
         let value = answer.header(name).filter(|value| !USUAL.contains(value))?;
-        let id = value.strip_prefix("/api/orders/").map(|_| "/api/orders/{order_id}");
-        Some(format!("{name}={}", id.unwrap_or(value).replace(' ', "")))
+        let shown = value.strip_prefix("/api/orders/").map(|rest| {
+            let below = rest.find('/').map_or("", |at| &rest[at..]);
+            format!("/api/orders/{{order_id}}{below}")
+        });
+        Some(format!("{name}={}", shown.as_deref().unwrap_or(value).replace(' ', "")))
     });
     let faults = faults.iter().map(|fault| format!("[{fault}]"));
     [verdict].into_iter().chain(faults).chain(headers).collect::<Vec<_>>().join(" ")

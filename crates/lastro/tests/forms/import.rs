@@ -19,7 +19,7 @@ tried_on!(@each [] a_client_that_reads_nothing_before_it_has_sent_everything_get
 tried_on!(@each [] a_file_above_64_mib_is_refused_and_no_file_is_held_in_memory embedded);
 
 /// Enough rows for many batches; the test with 100 000 is in `tests/long`.
-const ROWS: usize = 20_000;
+const ROWS: usize = 5_000;
 const QUERY: &str = "/api/inventory/import?reason=annual";
 const CSV: (&str, &str) = ("content-type", "text/csv");
 const KEY: (&str, &str) = ("idempotency-key", "K");

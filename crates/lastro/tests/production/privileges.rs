@@ -23,7 +23,7 @@ const ORDERS: &str = "
     order_history:
     order_lines:
     order_list:
-    order_states: SELECT, INSERT, status, revision, settled, last_seq, digest, updated_at, history, refund_due_minor
+    order_states: SELECT, INSERT, status, revision, settled, last_seq, digest, updated_at, refund_due_minor, history
     orders: SELECT, INSERT, order_id (but a trigger forbids it)
     payment_deadlines: SELECT, INSERT, armed_at, pay_by, DELETE
     pending_commands: SELECT, INSERT, attempt, sent_at, next_attempt_at, DELETE

@@ -7,7 +7,7 @@
 
 CREATE TYPE order_status AS ENUM
     ('confirmed', 'rejected', 'cancelling', 'cancelled', 'fulfilling', 'fulfilled', 'reserved', 'amending', 'expiring',
-     'expired', 'reviving');
+     'expired', 'reviving', 'received');
 
 -- Read by id: one order, and newest first.
 CREATE TABLE orders (

@@ -40,7 +40,8 @@ CREATE TABLE order_states (
     status     TEXT    NOT NULL CHECK (status = 'confirmed' OR status = 'rejected' OR status = 'cancelling'
                                        OR status = 'cancelled' OR status = 'fulfilling' OR status = 'fulfilled'
                                        OR status = 'reserved' OR status = 'amending' OR status = 'expiring'
-                                       OR status = 'expired' OR status = 'reviving'),
+                                       OR status = 'expired' OR status = 'reviving'
+                                       OR status = 'received'), -- paid before it was answered
     revision   INTEGER NOT NULL,
     -- The revision that Inventory answered last; 0 before its first answer.
     settled    INTEGER NOT NULL,

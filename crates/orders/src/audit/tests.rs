@@ -61,14 +61,41 @@ async fn a_round_is_followed_by_another() {
     assert_eq!(findings.checked["INV-4"], 2);
 }
 
-/// SQL that damages one of three orders: 1 is confirmed, 2 is received, 3 is being cancelled.
+/// SQL that damages an order, and how it is named.
+struct Damage {
+    sql: String,
+    invariant: Invariant,
+    number: u128,
+    message: &'static str,
+}
+
+impl From<(String, Invariant, u128, &'static str)> for Damage {
+    fn from((sql, invariant, number, message): (String, Invariant, u128, &'static str)) -> Self {
+        Self { sql, invariant, number, message }
+    }
+}
+
 #[tokio::test]
 async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
+    for Damage { sql, invariant, number, message } in damages() {
+        let commands = vec![place(1), place(2), place(3), reserved(1), reserved(3), cancel(3)];
+        let (folder, store) = books(commands).await;
+        write_past(&file_in(&folder), &sql);
+        let (findings, _) = round(store, ReadBudget::SHORT).await;
+        let [found] = &findings.violations[..] else { panic!("{sql}: {:?}", findings.violations) };
+        assert_eq!(found.invariant, invariant, "{sql}: {found:?}");
+        let named = found.offender.contains(&format!("order {}", crate::store::laws::id(number)));
+        assert!(named && found.offender.contains(message), "{sql}: {found:?}");
+    }
+}
+
+/// SQL that damages one of three orders: 1 is confirmed, 2 is received, 3 is being cancelled.
+fn damages() -> Vec<Damage> {
     let state =
         |set: &str, order: u32| format!("UPDATE order_states SET {set} WHERE order_no = {order}");
     let order = |set: &str, order: u32| format!("UPDATE orders SET {set} WHERE order_no = {order}");
     let pending = |set: &str| format!("UPDATE pending_commands SET {set} WHERE order_no = 2");
-    for (sql, invariant, number, message) in [
+    let damages = vec![
         (state("status = 'fulfilled'", 1), INV_4, 1, "its state is"),
         (state("revision = 3", 3), INV_4, 3, "its state is"),
         (state("settled = 0", 1), INV_4, 1, "its state is"),
@@ -116,28 +143,46 @@ async fn whatever_is_wrong_with_an_order_or_its_command_is_named_once() {
         ("DELETE FROM pending_commands WHERE order_no = 2".to_owned(), INV_7, 2, "revision None"),
         (pending("revision = 2"), INV_7, 2, "revision Some(2)"),
         (pending("since = 0"), INV_7, 2, "pending since 1970"),
-    ] {
-        let commands = vec![place(1), place(2), place(3), reserved(1), reserved(3), cancel(3)];
+    ];
+    damages.into_iter().map(Damage::from).collect()
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_the_money_or_the_units_of_an_order_is_named_once() {
+    for Damage { sql, invariant, number, message } in damages_of_money_and_units() {
+        let commands = vec![
+            place_to_pay(1, 60),
+            place_to_pay(2, 60),
+            place(3),
+            reserved(1),
+            reserved(2),
+            reserved(3),
+            pay(2, "ch_1"),
+            cancel_units(2, "c", "456", 1),
+            ship(3, "s", "789", 2),
+            take_back(3, "r", "789", 1),
+        ];
         let (folder, store) = books(commands).await;
         write_past(&file_in(&folder), &sql);
         let (findings, _) = round(store, ReadBudget::SHORT).await;
-        let [found] = &findings.violations[..] else { panic!("{sql}: {:?}", findings.violations) };
+        let of_it = format!("order {}", crate::store::laws::id(number));
+        let found: Vec<_> =
+            findings.violations.iter().filter(|found| found.offender.starts_with(&of_it)).collect();
+        let [found] = &found[..] else { panic!("{sql}: {:?}", findings.violations) };
         assert_eq!(found.invariant, invariant, "{sql}: {found:?}");
-        let named = found.offender.contains(&format!("order {}", crate::store::laws::id(number)));
-        assert!(named && found.offender.contains(message), "{sql}: {found:?}");
+        assert!(found.offender.contains(message), "{sql}: {found:?}");
     }
 }
 
 /// SQL that damages one of three orders: 1 waits for its payment, 2 is paid and a unit of it was
 /// cancelled, 3 was shipped and came back.
-#[tokio::test]
-async fn whatever_is_wrong_with_the_money_or_the_units_of_an_order_is_named_once() {
+fn damages_of_money_and_units() -> Vec<Damage> {
     let state =
         |set: &str, order: u32| format!("UPDATE order_states SET {set} WHERE order_no = {order}");
     let history = |old: &str, new: &str, order: u32| {
         state(&format!("history = replace(history, '{old}', '{new}')"), order)
     };
-    for (sql, invariant, number, message) in [
+    let damages = vec![
         ("DELETE FROM payment_deadlines".to_owned(), INV_7, 1, "is reserved, and has no deadline"),
         (
             "UPDATE payment_deadlines SET order_no = 2".to_owned(),
@@ -185,29 +230,8 @@ async fn whatever_is_wrong_with_the_money_or_the_units_of_an_order_is_named_once
             2,
             "entry 4: the order wants other products than were ordered",
         ),
-    ] {
-        let commands = vec![
-            place_to_pay(1, 60),
-            place_to_pay(2, 60),
-            place(3),
-            reserved(1),
-            reserved(2),
-            reserved(3),
-            pay(2, "ch_1"),
-            cancel_units(2, "c", "456", 1),
-            ship(3, "s", "789", 2),
-            take_back(3, "r", "789", 1),
-        ];
-        let (folder, store) = books(commands).await;
-        write_past(&file_in(&folder), &sql);
-        let (findings, _) = round(store, ReadBudget::SHORT).await;
-        let of_it = format!("order {}", crate::store::laws::id(number));
-        let found: Vec<_> =
-            findings.violations.iter().filter(|found| found.offender.starts_with(&of_it)).collect();
-        let [found] = &found[..] else { panic!("{sql}: {:?}", findings.violations) };
-        assert_eq!(found.invariant, invariant, "{sql}: {found:?}");
-        assert!(found.offender.contains(message), "{sql}: {found:?}");
-    }
+    ];
+    damages.into_iter().map(Damage::from).collect()
 }
 
 #[tokio::test]

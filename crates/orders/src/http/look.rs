@@ -16,7 +16,7 @@ use web::{Query, cursor, page};
 use super::request;
 use super::view::{FullView, SummaryView};
 use crate::service::Service;
-use crate::store::Filter;
+use crate::store::{Filter, PaymentFilter};
 
 /// The name of the list in its cursors.
 const LIST: &str = "orders";
@@ -54,13 +54,14 @@ pub(super) async fn get(
 
 /// List orders
 ///
-/// Lists orders, newest first, without products, allocations, shortages and history. The newest is
-/// the one that was accepted last. All conditions that are given must hold.
+/// Lists orders, newest first, without their products, stock, changes and history. The newest is the
+/// one that was accepted last. All conditions that are given must hold.
 #[utoipa::path(
     get, path = "/api/orders", tag = "orders", operation_id = "listOrders",
     params(
         ("status" = Option<String>, Query, pattern = "^(received|reserved|confirmed|rejected|amending|cancelling|cancelled|fulfilling|fulfilled|expiring|expired|reviving)(,(received|reserved|confirmed|rejected|amending|cancelling|cancelled|fulfilling|fulfilled|expiring|expired|reviving)){0,11}$", description = "Only orders with one of these statuses: one, or several separated by commas"),
         ("customer_id" = Option<String>, Query, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description = "Only this customer's orders"),
+        ("payment" = Option<String>, Query, pattern = "^(due|refund_due)$", description = "Only orders that wait for their payment (`due`: those that are `reserved`), or of which money must be given back (`refund_due`)"),
         ("from" = Option<String>, Query, format = "date-time", description = "Only orders that were accepted at this time or later"),
         ("to" = Option<String>, Query, format = "date-time", description = "Only orders that were accepted before this time"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Orders per page (default 50)"),
@@ -98,6 +99,7 @@ pub(super) async fn list(
 /// The filter for the store, and the limit of the page.
 fn filter(mut query: Query) -> Result<(Filter, usize), Problem> {
     let statuses = query.optional("status", statuses).unwrap_or_default();
+    let payment = query.optional("payment", payment);
     let customer_id = query.optional("customer_id", request::id_text);
     let (from, to) = (query.time("from"), query.time("to"));
     let limit = query.limit();
@@ -105,8 +107,17 @@ fn filter(mut query: Query) -> Result<(Filter, usize), Problem> {
     query.finish()?;
     let before = after.map(|key| key.parse().map_err(|_| cursor::invalid())).transpose()?;
     let one_more = page::one_more(limit);
-    let filter = Filter { statuses, customer_id, from, to, before, limit: one_more, payment: None };
+    let filter = Filter { statuses, payment, customer_id, from, to, before, limit: one_more };
     Ok((filter, limit))
+}
+
+/// Parses what the money of an order is like.
+fn payment(text: &str) -> Parsed<PaymentFilter> {
+    match text {
+        "due" => Ok(PaymentFilter::Due),
+        "refund_due" => Ok(PaymentFilter::RefundDue),
+        _ => Err((FaultCode::BAD_FORMAT, "must be due or refund_due".to_owned())),
+    }
 }
 
 /// Parses one status, or several that are separated by commas.

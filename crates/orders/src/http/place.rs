@@ -15,6 +15,7 @@ use platform::keys::Principal;
 use web::problem::{BodyProblems, Code, Problem, WriteProblems};
 use web::{self as edge, IDEMPOTENT_REPLAYED, JsonBytes, TraceParent, Wait};
 
+use super::refusals::Asked;
 use super::request::{self, NewOrder, ReadOrder};
 use super::view::ReceiptView;
 use crate::service::Service;
@@ -22,8 +23,9 @@ use crate::service::Service;
 /// Place an order
 ///
 /// Stores the order durably and returns a receipt. The Inventory Service then reserves the stock
-/// and the order becomes `confirmed`, or stock is short and it becomes `rejected`. With
-/// `Prefer: wait=N` the response waits up to N seconds for that outcome. A request that is repeated
+/// and the order becomes `confirmed`, or stock is short and it becomes `rejected`. An order with
+/// `payment` is `reserved` instead of `confirmed` until it is paid, and `expires` if it is not paid in
+/// time. With `Prefer: wait=N` the response waits up to N seconds for that outcome. A request that is repeated
 /// with the same `Idempotency-Key` never places a second order.
 #[utoipa::path(
     post, path = "/api/orders", tag = "orders", operation_id = "placeOrder", request_body = NewOrder,
@@ -54,7 +56,7 @@ pub(super) async fn place(
         read_placement(&headers, &client, trace, &body, service.currency, &*service.ids)?;
     let outcome = service.batcher.submit(OrderCommand::Place(Box::new(placement))).await?;
     let replayed = matches!(outcome, OrderOutcome::Replayed(_));
-    let receipt = super::receipt(outcome)?;
+    let receipt = super::receipt(outcome, Asked::Placement)?;
     let order_id = receipt.order_id;
     let response = answer(&service, receipt, edge::preferred_wait(&headers)).await;
     let mut response = with_location(response, order_id);

@@ -12,14 +12,16 @@ use platform::keys::Principal;
 use web::problem::{BodyProblems, Problem, WriteProblems};
 use web::{self as edge, OptionalJson, TraceParent};
 
+use super::refusals::Asked;
 use super::request::{self, Cancellation};
 use super::view::ReceiptView;
 use crate::service::Service;
 
 /// Cancel an order
 ///
-/// Stops the order and releases its stock. The status is `cancelling` until the Inventory Service
-/// confirms the release, then `cancelled`. Cancelling again has no effect.
+/// Stops the order and releases its stock, as long as nothing is shipped. The status is `cancelling`
+/// until the Inventory Service confirms the release, then `cancelled`. What was paid is then
+/// `refund_due`. Cancelling again has no effect.
 #[utoipa::path(
     post, path = "/api/orders/{order_id}/cancel", tag = "orders", operation_id = "cancelOrder",
     request_body = Option<Cancellation>,
@@ -53,8 +55,8 @@ pub(super) async fn cancel(
 
 /// Fulfill an order
 ///
-/// Ships the stock of a confirmed order. The status is `fulfilling` until the Inventory Service
-/// confirms the shipment, then `fulfilled`. Fulfilling again has no effect.
+/// Ships all that an order holds. The status is `fulfilling` until the Inventory Service confirms the
+/// shipment, then `fulfilled`. Fulfilling again has no effect.
 #[utoipa::path(
     post, path = "/api/orders/{order_id}/fulfill", tag = "orders", operation_id = "fulfillOrder",
     params(
@@ -64,7 +66,9 @@ pub(super) async fn cancel(
     responses(
         (status = 200, description = "The order as it is now", body = ReceiptView),
         (status = 404, description = "`order_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`invalid_transition`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`invalid_transition`, or `order_busy` with `Retry-After`", body = Problem, content_type = "application/problem+json", headers(
+            ("Retry-After" = Option<u32>, description = "Only of `order_busy`: seconds until a repeat may succeed"),
+        )),
         BodyProblems,
         WriteProblems,
     ),
@@ -105,6 +109,6 @@ async fn execute(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let outcome = service.batcher.submit(command).await?;
-    let receipt = super::receipt(outcome)?;
+    let receipt = super::receipt(outcome, Asked::Transition)?;
     Ok(super::place::answer(service, receipt, edge::preferred_wait(headers)).await)
 }

@@ -1,10 +1,10 @@
 //! Orders as the API shows them. Later versions only add members; clients must accept new ones.
 
-use contract::{Allocation, Shortage};
+use contract::{Allocation, OrderId, Shortage};
 use orders_core::decide::Receipt;
-use orders_core::history::{Entry, Event};
 use orders_core::money::Currency;
 use orders_core::order::OrderLine;
+use orders_core::payment::Balance;
 use orders_core::status::Status;
 use platform::clock::Timestamp;
 use serde::Serialize;
@@ -14,10 +14,14 @@ use utoipa::ToSchema;
 use crate::service::message;
 use crate::store::{OrderSummary, OrderView};
 
-/// Who makes the entries of a history that no client asked for.
-const SYSTEM: &str = "system";
+pub(super) use changes::{CancellationView, RefundView, ReturnView, ShipmentView};
+use changes::{ExtentView, ItemView, PaymentView};
+use history::EntryView;
 
-/// The response to a request that places, cancels or fulfills an order.
+mod changes;
+mod history;
+
+/// The response to a request that places, cancels, fulfills or pays an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OrderReceipt)]
 pub(super) struct ReceiptView {
@@ -27,19 +31,42 @@ pub(super) struct ReceiptView {
     status: &'static str,
     #[schema(example = "Order successfully placed.")]
     message: &'static str,
-    /// The products that were short; present only for a rejected order.
+    /// The products that were short; present only for an order that has nothing therefore.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     shortages: Option<Vec<Shortage>>,
+    /// Present only for an order that was placed with a payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    payment: Option<PaymentView>,
+}
+
+impl ReceiptView {
+    fn new(
+        order_id: OrderId,
+        status: Status,
+        shortages: Vec<Shortage>,
+        balance: Option<Balance>,
+    ) -> Self {
+        Self {
+            order_id: order_id.to_string(),
+            status: status.as_str(),
+            message: message(status),
+            shortages: (!shortages.is_empty()).then_some(shortages),
+            payment: balance.map(PaymentView::from),
+        }
+    }
 }
 
 impl From<Receipt> for ReceiptView {
     fn from(receipt: Receipt) -> Self {
-        Self {
-            order_id: receipt.order_id.to_string(),
-            status: receipt.status.as_str(),
-            message: message(receipt.status),
-            shortages: (!receipt.shortages.is_empty()).then_some(receipt.shortages),
-        }
+        Self::new(receipt.order_id, receipt.status, receipt.shortages, receipt.balance)
+    }
+}
+
+impl From<&OrderView> for ReceiptView {
+    fn from(order: &OrderView) -> Self {
+        Self::new(order.order_id, order.status, order.shortages.clone(), order.balance)
     }
 }
 
@@ -54,44 +81,7 @@ pub(super) struct LineView {
     price: Box<RawValue>,
 }
 
-/// A status that the order entered, and when.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = HistoryEntry)]
-pub(super) struct EntryView {
-    seq: u32,
-    status: &'static str,
-    /// Who asked for it, or `system` if the Inventory Service answered; null if clients are not
-    /// asked who they are.
-    #[schema(example = "key:4fT9xQ2mLp0a")]
-    actor: Option<String>,
-    reason: Option<String>,
-    #[schema(value_type = String, format = "date-time")]
-    at: String,
-}
-
-impl EntryView {
-    /// The first entry, by which the order was accepted.
-    fn first(created_at_micros: i64, actor: Option<String>) -> Self {
-        let at = Timestamp(created_at_micros).to_rfc3339();
-        Self { seq: 1, status: Status::Received.as_str(), actor, reason: None, at }
-    }
-}
-
-impl From<&Entry> for EntryView {
-    fn from(entry: &Entry) -> Self {
-        let at = Timestamp(entry.at_micros).to_rfc3339();
-        let (actor, reason) = match &entry.event {
-            Event::Intended(intended) => (intended.actor.clone(), intended.reason.clone()),
-            Event::Paid { actor, .. }
-            | Event::Refunded { actor, .. }
-            | Event::Tracked { actor, .. } => (actor.clone(), None),
-            Event::Settled { .. } => (Some(SYSTEM.to_owned()), None),
-        };
-        Self { seq: entry.seq, status: entry.status.as_str(), actor, reason, at }
-    }
-}
-
-/// An order with its products, allocations, shortages and history.
+/// An order with its products, stock, money, changes and history.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Order)]
 pub(super) struct FullView {
@@ -109,8 +99,26 @@ pub(super) struct FullView {
     products: Vec<LineView>,
     /// The stock that was reserved; empty until the order is confirmed, and kept afterwards.
     allocations: Vec<Allocation>,
-    /// The products that were short; empty unless the order was rejected.
+    /// The products that were short; empty unless the order has nothing therefore.
     shortages: Vec<Shortage>,
+    /// Its money; null if it was placed without a payment.
+    payment: Option<PaymentView>,
+    /// What must be given back; 0 if it was placed without a payment.
+    #[schema(value_type = f64, example = 0.0)]
+    refund_due: Box<RawValue>,
+    /// How much of what the order keeps is shipped: `none`, `partial` or `full`.
+    fulfillment: ExtentView,
+    /// How much of what was shipped came back: `none`, `partial` or `full`.
+    returns_status: ExtentView,
+    /// What it has of each product, in the order of its lines.
+    items: Vec<ItemView>,
+    /// Its shipments, oldest first, also those that were cancelled.
+    shipments: Vec<ShipmentView>,
+    /// What came back, oldest first.
+    returns: Vec<ReturnView>,
+    /// The units that were cancelled while others were kept or shipped, oldest first.
+    cancellations: Vec<CancellationView>,
+    /// All that happened to it, oldest first.
     history: Vec<EntryView>,
     #[schema(value_type = String, format = "date-time")]
     created_at: String,
@@ -132,6 +140,9 @@ pub(super) struct SummaryView {
     /// Σ quantity × price, with exactly as many decimals as the currency has.
     #[schema(value_type = f64, example = 69.97)]
     total: Box<RawValue>,
+    /// What must be given back; 0 if it was placed without a payment.
+    #[schema(value_type = f64, example = 0.0)]
+    refund_due: Box<RawValue>,
     #[schema(value_type = String, format = "date-time")]
     created_at: String,
     #[schema(value_type = String, format = "date-time")]
@@ -146,6 +157,7 @@ impl From<OrderSummary> for SummaryView {
             status: order.status.as_str(),
             currency: order.currency.code(),
             total: number(order.currency, order.total_minor),
+            refund_due: number(order.currency, order.refund_due_minor),
             created_at: Timestamp(order.created_at_micros).to_rfc3339(),
             updated_at: Timestamp(order.updated_at_micros).to_rfc3339(),
         }
@@ -154,10 +166,12 @@ impl From<OrderSummary> for SummaryView {
 
 impl From<OrderView> for FullView {
     fn from(order: OrderView) -> Self {
-        let terms = order.terms;
+        let history = history::entries(&order);
+        let OrderView { terms, registers, balance, .. } = order;
         let currency = terms.currency;
-        let first = EntryView::first(order.created_at_micros, order.actor);
-        let later = order.history.iter().map(EntryView::from);
+        let shipment = |shipment| ShipmentView::new(shipment, &registers);
+        let back = |back| ReturnView::new(back, &registers);
+        let cancelled = |cancelled| CancellationView::new(cancelled, currency);
         Self {
             order_id: order.order_id.to_string(),
             customer_id: terms.customer_id.as_str().to_owned(),
@@ -167,7 +181,15 @@ impl From<OrderView> for FullView {
             products: terms.lines.iter().map(|line| line_view(currency, line)).collect(),
             allocations: order.allocated.into(),
             shortages: order.shortages,
-            history: std::iter::once(first).chain(later).collect(),
+            payment: balance.map(PaymentView::from),
+            refund_due: number(currency, registers.refund_due_minor(&terms)),
+            fulfillment: ExtentView::shipped(&registers),
+            returns_status: ExtentView::returned(&registers),
+            items: changes::items(&terms, &registers),
+            shipments: registers.shipments.iter().map(shipment).collect(),
+            returns: registers.returns.iter().map(back).collect(),
+            cancellations: registers.cancellations.iter().map(cancelled).collect(),
+            history,
             created_at: Timestamp(order.created_at_micros).to_rfc3339(),
             updated_at: Timestamp(order.updated_at_micros).to_rfc3339(),
         }

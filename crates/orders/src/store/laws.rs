@@ -61,6 +61,7 @@ macro_rules! store_laws {
             changing::two_changes_of_one_batch_are_one_command
             changing::changes_during_an_outage_are_one_command
             changing::a_payment_and_a_deadline_of_one_batch_have_one_winner
+            changing::an_order_that_is_paid_before_it_is_answered_stays_received
             changing::a_refund_is_due_exactly_while_the_arithmetic_says_so
             changing::changes_side_by_side_lose_nothing
             deadlines::a_deadline_is_there_exactly_while_the_order_is_reserved
@@ -322,6 +323,29 @@ pub(crate) fn carried_out(n: u128, intent: &Intent) -> OrderCommand {
     });
     settle(n, intent, Allocations::sorted(units.collect()).expect("stock keys"), Vec::new())
 }
+
+/// Order 1 waits for its payment. Order 2 is paid, one of its units was cancelled and one shipped.
+pub(crate) fn changed_orders() -> Arc<[OrderCommand]> {
+    Arc::new([
+        place_to_pay(1, 60),
+        reserved(1),
+        place_to_pay(2, 60),
+        reserved(2),
+        pay(2, "ch_1"),
+        ship(2, "s", "789", 1),
+        cancel_units(2, "c", "456", 1),
+    ])
+}
+
+/// The history of order 2 of [`changed_orders`], as a view shows it: the number, the status, the
+/// payment, the key, what is wanted and what is shipped.
+pub(crate) const HISTORY_OF_CHANGES: [&str; 5] = [
+    "1 received",
+    "2 reserved",
+    r#"3 confirmed {"reference":"ch_1","amount":6997}"#,
+    r#"4 amending s [["789","main",1]]"#,
+    r#"5 amending c [["456",0],["789",2]]"#,
+];
 
 pub(crate) fn ordered(n: u128) -> contract::Wanted {
     placement(n, None).terms.ordered()

@@ -15,6 +15,8 @@ pub enum Scope {
     OrdersCancel,
     /// `orders:fulfill`
     OrdersFulfill,
+    /// `orders:pay`
+    OrdersPay,
     /// `stock:read`
     StockRead,
     /// `stock:receive`
@@ -37,11 +39,12 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::OrdersWrite,
         Self::OrdersRead,
         Self::OrdersCancel,
         Self::OrdersFulfill,
+        Self::OrdersPay,
         Self::StockRead,
         Self::StockReceive,
         Self::StockAdjust,
@@ -77,6 +80,7 @@ impl Scope {
             Self::OrdersRead => "orders:read",
             Self::OrdersCancel => "orders:cancel",
             Self::OrdersFulfill => "orders:fulfill",
+            Self::OrdersPay => "orders:pay",
             Self::StockRead => "stock:read",
             Self::StockReceive => "stock:receive",
             Self::StockAdjust => "stock:adjust",

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use contract::{Facts, OrderId, Revision};
-use orders_core::decide::{DecidedOrder, LoadedOrders, OrderCommand, OrderOutcome, OrdersDecision};
+use orders_core::decide::{
+    DecidedOrder, LoadedOrders, OrderCommand, OrderOutcome, OrderRequest, OrdersDecision, Refusal,
+};
 use orders_core::status::Status;
 
 use super::{COVERAGE, DECIDERS, mark};
@@ -18,11 +20,112 @@ pub(crate) enum Has {
     Nothing,
 }
 
+/// What is asked of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Asked {
+    Cancel,
+    Fulfill,
+    Pay,
+    Refund,
+    CancelLines,
+    Ship,
+    Track,
+    CancelShipment,
+    Return,
+    /// The deadline of the payment has passed.
+    Expire,
+}
+
+impl Asked {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Cancel,
+        Self::Fulfill,
+        Self::Pay,
+        Self::Refund,
+        Self::CancelLines,
+        Self::Ship,
+        Self::Track,
+        Self::CancelShipment,
+        Self::Return,
+        Self::Expire,
+    ];
+
+    fn of(request: &OrderRequest) -> Self {
+        match request {
+            OrderRequest::Cancel { .. } => Self::Cancel,
+            OrderRequest::Fulfill => Self::Fulfill,
+            OrderRequest::Pay { .. } => Self::Pay,
+            OrderRequest::Refund { .. } => Self::Refund,
+            OrderRequest::CancelLines { .. } => Self::CancelLines,
+            OrderRequest::Ship { .. } => Self::Ship,
+            OrderRequest::Track { .. } => Self::Track,
+            OrderRequest::CancelShipment { .. } => Self::CancelShipment,
+            OrderRequest::Return { .. } => Self::Return,
+        }
+    }
+}
+
+/// The answer to what is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Answered {
+    Done,
+    /// It was so before.
+    Repeated,
+    /// The status does not allow it.
+    Invalid,
+    /// There are too few units.
+    Unavailable,
+    /// Inventory is taking units away.
+    Busy,
+    AlreadyPaid,
+    Underpaid,
+    NotExpected,
+    /// More would be refunded than was paid.
+    Exceeds,
+    NoShipment,
+    /// None that a good request gets.
+    Other,
+}
+
+impl Answered {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Done,
+        Self::Repeated,
+        Self::Invalid,
+        Self::Unavailable,
+        Self::Busy,
+        Self::AlreadyPaid,
+        Self::Underpaid,
+        Self::NotExpected,
+        Self::Exceeds,
+        Self::NoShipment,
+    ];
+
+    fn of(outcome: &OrderOutcome) -> Self {
+        match outcome {
+            OrderOutcome::Accepted { replayed: false, .. } | OrderOutcome::Expired(_) => Self::Done,
+            OrderOutcome::Accepted { replayed: true, .. } | OrderOutcome::Stale => Self::Repeated,
+            OrderOutcome::Refused(refusal) => match refusal {
+                Refusal::InvalidTransition(_) => Self::Invalid,
+                Refusal::QuantityUnavailable(_) => Self::Unavailable,
+                Refusal::OrderBusy => Self::Busy,
+                Refusal::AlreadyPaid => Self::AlreadyPaid,
+                Refusal::Underpaid { .. } => Self::Underpaid,
+                Refusal::PaymentNotExpected => Self::NotExpected,
+                Refusal::RefundExceedsPayment { .. } => Self::Exceeds,
+                Refusal::ShipmentNotFound => Self::NoShipment,
+                Refusal::NotFound | Refusal::KeyReused | Refusal::TooManyChanges => Self::Other,
+            },
+            _ => Self::Other,
+        }
+    }
+}
+
 /// An event of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum OrderEvent {
-    Cancel,
-    Fulfill,
+    /// A request, and the answer to it.
+    Request(Asked, Answered),
     /// Facts of a lower revision than the order's.
     Lower(Has),
     /// Facts of the order's revision.
@@ -30,9 +133,7 @@ pub(crate) enum OrderEvent {
 }
 
 impl OrderEvent {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Cancel,
-        Self::Fulfill,
+    pub(crate) const FACTS: [Self; 6] = [
         Self::Lower(Has::Granted),
         Self::Lower(Has::Rejected),
         Self::Lower(Has::Nothing),
@@ -40,6 +141,14 @@ impl OrderEvent {
         Self::Current(Has::Rejected),
         Self::Current(Has::Nothing),
     ];
+
+    /// All events.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let requests = Asked::ALL.into_iter().flat_map(|asked| {
+            Answered::ALL.into_iter().map(move |answered| Self::Request(asked, answered))
+        });
+        requests.chain(Self::FACTS)
+    }
 }
 
 /// The Order Service's decider, observed.
@@ -62,7 +171,7 @@ pub(crate) fn decide_orders(
     let decision = (DECIDERS.get().orders)(now_micros, batch, loaded);
     for (command, decided) in batch.iter().zip(&decision.decided) {
         if let Some((status, revision)) = states.get(&command.order_id())
-            && let Some(event) = order_event(command, *revision)
+            && let Some(event) = order_event(command, &decided.outcome, *revision)
             && !matches!(decided.outcome, OrderOutcome::Anomaly(_))
         {
             let cell = (*status, event);
@@ -83,11 +192,13 @@ fn note_order(states: &mut BTreeMap<OrderId, (Status, Revision)>, decided: &Deci
 }
 
 /// The event of an order that is at this revision. Forged messages are none.
-fn order_event(command: &OrderCommand, at: Revision) -> Option<OrderEvent> {
+fn order_event(command: &OrderCommand, outcome: &OrderOutcome, at: Revision) -> Option<OrderEvent> {
     match command {
         OrderCommand::Place(_) => None,
-        OrderCommand::Cancel { .. } => Some(OrderEvent::Cancel),
-        OrderCommand::Fulfill { .. } => Some(OrderEvent::Fulfill),
+        OrderCommand::Request { request, .. } => {
+            Some(OrderEvent::Request(Asked::of(request), Answered::of(outcome)))
+        }
+        OrderCommand::Expire(_) => Some(OrderEvent::Request(Asked::Expire, Answered::of(outcome))),
         OrderCommand::Settle(answer) if spoil::is_forged(answer.sent_at_micros) => None,
         OrderCommand::Settle(answer) if answer.facts.revision < at => {
             Some(OrderEvent::Lower(has(&answer.facts)))

@@ -25,13 +25,15 @@ pub(crate) enum StockEvent {
     Place,
     /// The intent is newer, and wants nothing.
     Cancel,
-    /// The intent is newer, and ships what the order has.
+    /// The intent is newer, and ships all that it wants.
     Fulfill,
+    /// The intent is newer, and wants something that it does not ship.
+    Keep,
 }
 
 impl StockEvent {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Lower, Self::Same, Self::Place, Self::Cancel, Self::Fulfill];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Lower, Self::Same, Self::Place, Self::Cancel, Self::Fulfill, Self::Keep];
 }
 
 /// What Inventory knows of an order.
@@ -110,10 +112,12 @@ fn stock_event(command: &AllocateStock, at: Option<Revision>) -> StockEvent {
         StockEvent::Same
     } else if intent.wanted.total() == 0 {
         StockEvent::Cancel
-    } else if intent.shipped.is_empty() {
+    } else if intent.revision == Revision::FIRST {
         StockEvent::Place
-    } else {
+    } else if intent.shipped.total() == intent.wanted.total() {
         StockEvent::Fulfill
+    } else {
+        StockEvent::Keep
     }
 }
 
@@ -128,8 +132,8 @@ fn is_repeated(decided: &DecidedInventory) -> bool {
 /// What Inventory knows after it carried out a command.
 fn after(before: Known, command: &AllocateStock, answer: &StockAllocated) -> Known {
     match (has(&answer.facts), before) {
-        (Has::Granted, _) if command.intent.shipped.is_empty() => Known::Reserved,
-        (Has::Granted, _) => Known::Shipped,
+        (Has::Granted, _) if command.intent.shipped == answer.facts.allocated => Known::Shipped,
+        (Has::Granted, _) => Known::Reserved,
         (Has::Rejected, _) => Known::Rejected,
         (Has::Nothing, Known::Nothing) => Known::Tombstone,
         (Has::Nothing, _) => Known::Released,

@@ -1,14 +1,18 @@
 //! The row of one reservation, with ids in the place of numbers.
 
+use std::collections::BTreeMap;
+
 use contract::OrderId;
 use inventory_core::reservation::ReservationState;
 use rusqlite::Row;
 use serde::Deserialize;
 
 use super::{Names, StockKey, StockUnits, order_id, unpack};
+use crate::fold::Back;
 
 pub(super) const SELECT: &str =
-    "SELECT order_id, revision, digest, allocations, shortages, updated_at FROM reservations";
+    "SELECT order_id, revision, digest, allocations, shortages, returns, updated_at
+    FROM reservations";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReservationRow {
@@ -17,6 +21,8 @@ pub(crate) struct ReservationRow {
     pub(crate) digest: Vec<u8>,
     pub(crate) holdings: Vec<HoldingRow>,
     pub(crate) rejection: Option<RejectionRow>,
+    /// What came back, by product and location as the client named it.
+    pub(crate) returns: Vec<ReturnRow>,
     pub(crate) updated_at: i64,
 }
 
@@ -27,6 +33,18 @@ pub(crate) struct HoldingRow {
     pub(crate) promised: i64,
     pub(crate) released: i64,
     pub(crate) shipped: i64,
+    pub(crate) movements: Vec<i64>,
+}
+
+/// What came back to one location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReturnRow {
+    /// The product, and the location as the client named it.
+    pub(crate) key: StockKey,
+    /// The units that were restocked, quarantined and written off.
+    pub(crate) units: [i64; 3],
+    /// The location where they are on hand.
+    pub(crate) booked_at: String,
     pub(crate) movements: Vec<i64>,
 }
 
@@ -64,6 +82,11 @@ struct PackedRejection {
     short: Vec<PackedShort>,
 }
 
+/// The product's number; the location as the client named it; the units that were restocked,
+/// quarantined and written off; the number of the location where they are; the movements.
+#[derive(Deserialize)]
+struct PackedReturn(i64, String, i64, i64, i64, i64, Vec<i64>);
+
 #[derive(Deserialize)]
 struct PackedShort(String, i64, i64, String, Vec<(i64, i64)>);
 
@@ -72,12 +95,15 @@ impl ReservationRow {
         let holdings: Vec<PackedHolding> = unpack(&row.get::<_, String>("allocations")?);
         let shortages: Option<String> = row.get("shortages")?;
         let rejection = shortages.map(|text| RejectionRow::unpacked(unpack(&text), names));
+        let returns: Option<String> = row.get("returns")?;
+        let returns: Vec<PackedReturn> = returns.as_deref().map(unpack).unwrap_or_default();
         Ok(Self {
             order_id: order_id(row.get("order_id")?),
             revision: row.get("revision")?,
             digest: row.get("digest")?,
             holdings: holdings.into_iter().map(|packed| packed.named(names)).collect(),
             rejection,
+            returns: returns.into_iter().map(|packed| packed.named(names)).collect(),
             updated_at: row.get("updated_at")?,
         })
     }
@@ -95,6 +121,17 @@ impl ReservationRow {
     /// The units that left the stock.
     pub(crate) fn shipped(&self) -> StockUnits {
         self.units(|holding| holding.shipped)
+    }
+
+    /// What came back, as the client named it.
+    pub(crate) fn returned(&self) -> Back {
+        self.returns.iter().map(|back| (back.key.clone(), back.units)).collect()
+    }
+
+    /// Where units that came back to unknown locations are booked.
+    pub(crate) fn booked_at(&self) -> BTreeMap<StockKey, String> {
+        let elsewhere = self.returns.iter().filter(|back| back.booked_at != back.key.1);
+        elsewhere.map(|back| (back.key.clone(), back.booked_at.clone())).collect()
     }
 
     /// The products that were short at this revision.
@@ -130,6 +167,18 @@ impl PackedHolding {
         let Self(product, location, promised, released, shipped, movements) = self;
         let key = (names.product(product), names.location(location));
         HoldingRow { key, promised, released, shipped, movements }
+    }
+}
+
+impl PackedReturn {
+    fn named(self, names: &Names) -> ReturnRow {
+        let Self(product, location_id, restocked, quarantined, written_off, at, movements) = self;
+        ReturnRow {
+            key: (names.product(product), location_id),
+            units: [restocked, quarantined, written_off],
+            booked_at: names.location(at),
+            movements,
+        }
     }
 }
 

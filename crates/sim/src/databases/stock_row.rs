@@ -6,13 +6,14 @@ use rusqlite::Row;
 use super::{StockKey, order_id};
 
 pub(super) const SELECT_STOCK: &str =
-    "SELECT product_id, location_id, on_hand, reserved, last_seq AS seq, last_movement
+    "SELECT product_id, location_id, on_hand, reserved, quarantined, last_seq AS seq, last_movement
     FROM stock LEFT JOIN products USING (product_no) LEFT JOIN locations USING (location_no)
     ORDER BY product_id, location_id";
 
 pub(super) const SELECT_MOVEMENTS: &str =
     "SELECT movement_no, product_id, location_id, seq, previous, previous_of_product, kind,
-        on_hand_delta, reserved_delta, on_hand, reserved, order_id, reference
+        on_hand_delta, reserved_delta, coalesce(quarantined_delta, 0) AS quarantined_delta, on_hand,
+        reserved, coalesce(quarantined, 0) AS quarantined, order_id, reference
     FROM movements LEFT JOIN products USING (product_no) LEFT JOIN locations USING (location_no)
     ORDER BY movement_no";
 
@@ -21,6 +22,7 @@ pub(super) const SELECT_MOVEMENTS: &str =
 pub(crate) struct Level {
     pub(crate) on_hand: i64,
     pub(crate) reserved: i64,
+    pub(crate) quarantined: i64,
     pub(crate) seq: i64,
 }
 
@@ -40,6 +42,7 @@ pub(crate) struct MovementRow {
     pub(crate) kind: String,
     pub(crate) on_hand_delta: i64,
     pub(crate) reserved_delta: i64,
+    pub(crate) quarantined_delta: i64,
     pub(crate) after: Level,
     /// `None` for a movement that a request made.
     pub(crate) order_id: Option<OrderId>,
@@ -62,6 +65,7 @@ impl MovementRow {
             kind: row.get("kind")?,
             on_hand_delta: row.get("on_hand_delta")?,
             reserved_delta: row.get("reserved_delta")?,
+            quarantined_delta: row.get("quarantined_delta")?,
             after: level(row)?,
             order_id: row.get::<_, Option<[u8; 16]>>("order_id")?.map(order_id),
             reference: row.get("reference")?,
@@ -74,6 +78,10 @@ fn key(row: &Row<'_>) -> rusqlite::Result<StockKey> {
 }
 
 fn level(row: &Row<'_>) -> rusqlite::Result<Level> {
-    let on_hand = row.get("on_hand")?;
-    Ok(Level { on_hand, reserved: row.get("reserved")?, seq: row.get("seq")? })
+    Ok(Level {
+        on_hand: row.get("on_hand")?,
+        reserved: row.get("reserved")?,
+        quarantined: row.get("quarantined")?,
+        seq: row.get("seq")?,
+    })
 }

@@ -12,7 +12,7 @@ use inventory_core::stock::{
 };
 use orders_core::decide::{Placement, RequestContext};
 use orders_core::money::Currency;
-use orders_core::order::{OrderLine, Terms};
+use orders_core::order::{OrderLine, PaymentTerms, Terms};
 use uuid::Uuid;
 
 use super::bounds::Bounds;
@@ -33,14 +33,15 @@ pub(super) const TEES: usize = 2;
 /// The products that Inventory knows.
 pub(super) const PRODUCTS: [&str; 2] = [MUG, TEE];
 
-const MUG: &str = "MUG";
-const TEE: &str = "TEE";
+pub(super) const MUG: &str = "MUG";
+pub(super) const TEE: &str = "TEE";
 const UNKNOWN: &str = "UNKNOWN";
 const BACK: &str = "back";
 const MAIN: &str = "main";
 /// By product and location, as the deciders sort them.
 const STOCK_KEYS: [(&str, &str); KEYS] = [(MUG, BACK), (MUG, MAIN), (TEE, MAIN)];
-const PRICE_MINOR: i64 = 1990;
+/// The price of a unit of any product.
+pub(super) const PRICE_MINOR: i64 = 1990;
 
 pub(super) fn name(order: u8) -> &'static str {
     match order {
@@ -85,6 +86,7 @@ pub(super) fn terms(order: u8, bounds: Bounds) -> Terms {
         currency: Currency::BRL,
         total_minor: lines.iter().map(total).sum(),
         lines,
+        payment: bounds.pays().then_some(PaymentTerms { within_s: PaymentTerms::MIN_WITHIN_S }),
     }
 }
 
@@ -96,11 +98,11 @@ fn line(product: &str, units: u32) -> OrderLine {
     }
 }
 
-fn product_id(product: &str) -> ProductId {
+pub(super) fn product_id(product: &str) -> ProductId {
     product.parse().expect("an id")
 }
 
-fn quantity(units: u32) -> Quantity {
+pub(super) fn quantity(units: u32) -> Quantity {
     Quantity::new(units).expect("a quantity")
 }
 
@@ -185,7 +187,7 @@ pub(super) fn movement(number: u8) -> (RequestId, Movement) {
         product_id: request.product_id,
         location_id: request.location_id,
         kind: MovementKind::Receive,
-        deltas: Deltas { on_hand: 1, reserved: 0 },
+        deltas: Deltas { on_hand: 1, ..Deltas::default() },
         after: Level::default(),
         cause: Cause::Request(request.cause.clone()),
         created_at_micros: 0,

@@ -13,6 +13,9 @@ pub(super) enum Item {
 /// One command, or two; the first is always present.
 pub(super) type Batch = [Option<Item>; 2];
 
+/// The code of the first message, above those of all requests.
+const FIRST_MESSAGE: u8 = 64;
+
 pub(super) const NO_BATCH: Batch = [None; 2];
 
 impl Item {
@@ -20,9 +23,14 @@ impl Item {
     pub(super) fn code(self) -> u8 {
         match self {
             Self::Request(request) => request.code(),
-            Self::Message(message) => 32 + message,
+            Self::Message(message) => FIRST_MESSAGE + message,
         }
     }
+}
+
+/// The codes of a batch's commands in one number.
+pub(super) fn codes(batch: Batch) -> u16 {
+    u16::from_le_bytes(batch.map(|item| item.map_or(0, Item::code)))
 }
 
 /// A batch as a counterexample shows it.

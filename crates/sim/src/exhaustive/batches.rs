@@ -58,7 +58,7 @@ impl Model {
 
 /// Waiting requests, alone or with a message before or after them. If no request waits: one
 /// message, or two, which may be equal.
-fn possible(local: &Local, messages: u32, most: usize) -> Vec<Batch> {
+fn possible(local: &Local, messages: u128, most: usize) -> Vec<Batch> {
     let messages = || messages::numbers(messages).map(Item::Message).map(Some);
     let waiting = local.batch();
     let mut batches = Vec::new();

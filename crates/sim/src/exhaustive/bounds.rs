@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::requests::Ask;
+
 /// The bounds of a search, as counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
@@ -16,6 +18,9 @@ pub(crate) struct Bounds {
     pub(super) units: u8,
     /// Deliveries of one such unit, which may come at any time.
     pub(super) receives: u8,
+    /// What may be asked of an order, beside cancelling and fulfilling it. If it may be paid, orders
+    /// wait for their payment.
+    pub(super) asks: &'static [Ask],
     /// The most commands in one batch: 1 or 2.
     pub(super) batch: usize,
     /// How many of the four replicas may be busy at the same time.
@@ -27,14 +32,17 @@ pub(crate) struct Bounds {
 
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { orders, twins, unknown, units, receives, batch, busy, locks } = self;
+        let Self { orders, twins, unknown, units, receives, asks, batch, busy, locks } = self;
         let twins = if *twins { " (one sent twice)" } else { "" };
         let unknown = if *unknown { " (one of unknown goods)" } else { "" };
         let locks = if *locks { ", locks as steps" } else { "" };
+        let asks: Vec<_> = asks.iter().map(|ask| ask.describe()).collect();
+        let asks = asks.join(", ");
+        let asks = if asks.is_empty() { asks } else { format!("; {asks}") };
         write!(
             f,
             "orders {orders}{twins}{unknown}, units {units} + {receives}, batches of {batch}, \
-             {busy} of 4 replicas busy{locks}"
+             {busy} of 4 replicas busy{locks}{asks}"
         )
     }
 }
@@ -46,6 +54,7 @@ pub(super) const ONE_ORDER: Bounds = Bounds {
     unknown: false,
     units: 1,
     receives: 0,
+    asks: &[],
     batch: 1,
     busy: 1,
     locks: false,
@@ -54,13 +63,28 @@ pub(super) const ONE_ORDER: Bounds = Bounds {
 /// Two orders for one unit.
 pub(super) const TWO_ORDERS: Bounds = Bounds { orders: 2, ..ONE_ORDER };
 
-/// Bounds that are explored completely in about a minute. The narrower ones come first: their
+impl Bounds {
+    /// Whether orders wait for their payment.
+    pub(super) fn pays(&self) -> bool {
+        self.asks.contains(&Ask::Pay)
+    }
+}
+
+/// Bounds that are explored completely in about two minutes. The narrower ones come first: their
 /// counterexamples are shorter.
-pub(crate) const USUAL: [Bounds; 9] = [
+pub(crate) const USUAL: [Bounds; 17] = [
     Bounds { twins: true, batch: 2, busy: 4, ..ONE_ORDER },
     Bounds { twins: true, units: 0, receives: 1, batch: 2, busy: 2, ..ONE_ORDER },
     Bounds { twins: true, receives: 1, batch: 2, ..TWO_ORDERS },
     Bounds { units: 2, batch: 2, ..TWO_ORDERS },
+    Bounds { asks: &[Ask::Pay, Ask::PayAgain, Ask::Refund, Ask::Expire], ..ONE_ORDER },
+    Bounds { asks: &[Ask::Pay, Ask::Expire], busy: 2, ..ONE_ORDER },
+    Bounds { asks: &[Ask::Pay, Ask::Expire], batch: 2, ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::Unship, Ask::CancelMug], ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::Return, Ask::ReturnElsewhere], ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::CancelTee], batch: 2, ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::Return], busy: 2, ..ONE_ORDER },
+    Bounds { asks: &[Ask::Pay, Ask::Expire], ..TWO_ORDERS },
     Bounds { busy: 2, locks: true, ..TWO_ORDERS },
     Bounds { twins: true, unknown: true, busy: 2, locks: true, ..TWO_ORDERS },
     Bounds { units: 2, busy: 2, ..TWO_ORDERS },
@@ -69,7 +93,17 @@ pub(crate) const USUAL: [Bounds; 9] = [
 ];
 
 /// Bounds that take many minutes.
-pub(super) const WIDE: [Bounds; 5] = [
+pub(super) const WIDE: [Bounds; 12] = [
+    Bounds { asks: &[Ask::Pay, Ask::Expire], batch: 2, busy: 2, ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::Return, Ask::ReturnElsewhere, Ask::WriteOff], ..ONE_ORDER },
+    Bounds {
+        asks: &[Ask::Pay, Ask::Expire, Ask::ShipMug, Ask::CancelTee, Ask::Return],
+        ..ONE_ORDER
+    },
+    Bounds { asks: &[Ask::ShipMug, Ask::ShipRest, Ask::Unship, Ask::CancelTee], ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::Unship, Ask::CancelMug], busy: 2, ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::Unship, Ask::CancelMug], ..TWO_ORDERS },
+    Bounds { asks: &[Ask::Pay, Ask::Expire], busy: 2, ..TWO_ORDERS },
     Bounds { twins: true, receives: 1, batch: 2, busy: 4, ..ONE_ORDER },
     Bounds { unknown: true, busy: 4, locks: true, ..TWO_ORDERS },
     Bounds { unknown: true, batch: 2, busy: 2, locks: true, ..TWO_ORDERS },

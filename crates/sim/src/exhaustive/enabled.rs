@@ -4,8 +4,7 @@ use super::actors::{self, FIRST, OTHER, TWIN};
 use super::batch::Batch;
 use super::local::Local;
 use super::model::Model;
-use super::orders_database::OrderRow;
-use super::requests::Request;
+use super::requests::{Ask, Request};
 use super::shell::Shell;
 use super::state::{IDS, NOTHING, REPLICAS, State};
 use super::transition::{Action, Transition};
@@ -96,9 +95,13 @@ impl Model {
             add(Action::Accept(Request::Place(OTHER)));
         }
         for (order, index) in actors::orders() {
-            if OrderRow::exists(state.orders[index]) {
-                add(Action::Accept(Request::Cancel(order)));
-                add(Action::Accept(Request::Fulfill(order)));
+            let Some(row) = self.orders.row(state.orders[index]) else { continue };
+            let always = [Ask::Cancel, Ask::Fulfill];
+            for ask in always.iter().chain(self.bounds.asks) {
+                // A worker finds a deadline, and asks perhaps much later.
+                if *ask != Ask::Expire || row.deadline.is_some() {
+                    add(Action::Accept(Request::Ask(order, *ask)));
+                }
             }
         }
     }

@@ -1,9 +1,11 @@
 //! Checks what a transaction adds to the ledger and to the reservations, without the code under
 //! test.
 
+use std::collections::BTreeMap;
+
 use contract::{OrderId, ShortageReason};
 use inventory_core::decide::ReservationChange;
-use inventory_core::reservation::{Holding, Reservation, Shortfall};
+use inventory_core::reservation::{Holding, Reservation, ReturnedStock, Shortfall};
 use inventory_core::stock::{Cause, Deltas, Level as Stored, Movement, MovementKind};
 
 use super::actors::{self, KEYS};
@@ -28,10 +30,11 @@ pub(super) fn follow(ledger: [Level; KEYS], movements: &[Movement]) -> Result<Po
             return broken("INV-2", format!("a movement of an unknown stock key: {movement:?}"));
         };
         let before = points.last(key);
-        let Deltas { on_hand, reserved } = movement.deltas;
+        let Deltas { on_hand, reserved, quarantined } = movement.deltas;
         let after = Stored {
             on_hand: before.on_hand + on_hand,
             reserved: before.reserved + reserved,
+            quarantined: before.quarantined + quarantined,
             last_seq: before.last_seq + 1,
             last_movement: number,
         };
@@ -47,7 +50,8 @@ pub(super) fn follow(ledger: [Level; KEYS], movements: &[Movement]) -> Result<Po
         if !fits(movement) {
             return broken("INV-11", format!("a movement that does not fit: {movement:?}"));
         }
-        if after.reserved < 0 || after.on_hand < after.reserved {
+        let set_apart = after.reserved + after.quarantined;
+        if after.reserved < 0 || after.quarantined < 0 || after.on_hand < set_apart {
             return broken("INV-1", format!("{:?} leaves {after:?}", movement.kind));
         }
         points.0[key].push(after);
@@ -73,15 +77,25 @@ fn named(level: Stored) -> Option<i64> {
 
 /// INV-11, for the kinds and causes that occur within the bounds.
 fn fits(movement: &Movement) -> bool {
-    let Deltas { on_hand, reserved } = movement.deltas;
+    let Deltas { on_hand, reserved, quarantined } = movement.deltas;
     let of_order = matches!(movement.cause, Cause::Order(_));
-    match movement.kind {
+    if movement.kind == MovementKind::Return {
+        return of_order && reserved == 0 && 0 <= quarantined && quarantined <= on_hand;
+    }
+    let fits = match movement.kind {
         MovementKind::Receive => !of_order && on_hand > 0 && reserved == 0,
         MovementKind::Reserve => of_order && on_hand == 0 && reserved > 0,
         MovementKind::Release => of_order && on_hand == 0 && reserved < 0,
         MovementKind::Ship => of_order && on_hand < 0 && on_hand == reserved,
-        MovementKind::Adjust | MovementKind::Count => false,
-    }
+        MovementKind::Unship => of_order && on_hand > 0 && on_hand == reserved,
+        MovementKind::Return
+        | MovementKind::Adjust
+        | MovementKind::Count
+        | MovementKind::Quarantine
+        | MovementKind::Unquarantine
+        | MovementKind::WriteOff => false,
+    };
+    fits && quarantined == 0
 }
 
 /// INV-3 from both ends: every movement of an order is listed in its reservation, and what the
@@ -103,16 +117,17 @@ pub(super) fn check_lists(
         let before = before.iter().flatten().find(|before| before.order_id == to.order_id);
         let known = before.map(|before| before.holdings.as_slice()).unwrap_or_default();
         let expected = held_after(to.order_id, known, movements);
+        let name = actors::name(actors::order_of(to.order_id));
         if to.holdings != expected {
-            let name = actors::name(actors::order_of(to.order_id));
             return broken(
                 "INV-3",
                 format!("{name} has {expected:?}, and its reservation says {:?}", to.holdings),
             );
         }
+        let known = before.map(|before| before.returns.as_slice()).unwrap_or_default();
+        check_returns(name, known, to, movements)?;
         let held = |holding: &Holding| holding.promised - holding.released - holding.shipped;
         if expected.iter().any(|holding| held(holding) < 0) {
-            let name = actors::name(actors::order_of(to.order_id));
             return broken("INV-10", format!("{name} gives back what it does not have: {to:?}"));
         }
     }
@@ -122,7 +137,10 @@ pub(super) fn check_lists(
 /// What an order has after the movements, sorted by stock key.
 fn held_after(order_id: OrderId, before: &[Holding], movements: &[Movement]) -> Vec<Holding> {
     let mut held = before.to_vec();
-    for movement in movements.iter().filter(|movement| movement.cause == Cause::Order(order_id)) {
+    let moves_held = |movement: &&Movement| {
+        movement.cause == Cause::Order(order_id) && movement.kind != MovementKind::Return
+    };
+    for movement in movements.iter().filter(moves_held) {
         let key = |holding: &Holding| (holding.product_id.clone(), holding.location_id.clone());
         let its = (movement.product_id.clone(), movement.location_id.clone());
         let index = held.binary_search_by_key(&its, key).unwrap_or_else(|index| {
@@ -137,11 +155,72 @@ fn held_after(order_id: OrderId, before: &[Holding], movements: &[Movement]) -> 
         match movement.kind {
             MovementKind::Reserve => held[index].promised += units,
             MovementKind::Release => held[index].released += units,
+            MovementKind::Unship => held[index].shipped -= units,
             _ => held[index].shipped += units,
         }
         held[index].movements.push(movement.after.last_movement);
     }
     held
+}
+
+/// INV-3 of what came back: the movements that are new to a list are those of the batch, and they
+/// add up to what the numbers rose by.
+fn check_returns(
+    name: &str,
+    before: &[ReturnedStock],
+    to: &Reservation,
+    movements: &[Movement],
+) -> Result<(), Violation> {
+    let of_order = |movement: &&Movement| {
+        movement.cause == Cause::Order(to.order_id) && movement.kind == MovementKind::Return
+    };
+    let mut unlisted: BTreeMap<i64, &Movement> = movements
+        .iter()
+        .filter(of_order)
+        .map(|movement| (movement.after.last_movement, movement))
+        .collect();
+    let lost = |found: &&ReturnedStock| {
+        !to.returns.iter().any(|now| is_to(now, found) && now.booked_at == found.booked_at)
+    };
+    if let Some(found) = before.iter().find(lost) {
+        return broken("INV-3", format!("{name} forgets what came back: {found:?}"));
+    }
+    for now in &to.returns {
+        let found = before.iter().find(|found| is_to(now, found));
+        let listed = found.map_or(0, |found| found.movements.len());
+        let then = found.map_or([0; 2], |found| on_hand(found));
+        let mut rises = [0; 2];
+        for number in now.movements.iter().skip(listed) {
+            let its = unlisted.remove(number).filter(|movement| {
+                movement.product_id == now.units.product_id && movement.location_id == now.booked_at
+            });
+            let Some(movement) = its else {
+                return broken("INV-3", format!("{name} lists movement {number}: {now:?}"));
+            };
+            rises[0] += movement.deltas.on_hand;
+            rises[1] += movement.deltas.quarantined;
+        }
+        if on_hand(now) != [then[0] + rises[0], then[1] + rises[1]] {
+            return broken("INV-3", format!("{name}: {found:?} rose by {rises:?} to {now:?}"));
+        }
+    }
+    match unlisted.first_key_value() {
+        Some((_, movement)) => broken("INV-3", format!("{name} does not list {movement:?}")),
+        None => Ok(()),
+    }
+}
+
+/// Whether both are about the same product and location.
+fn is_to(one: &ReturnedStock, other: &ReturnedStock) -> bool {
+    let key =
+        |found: &ReturnedStock| (found.units.product_id.clone(), found.units.location_id.clone());
+    key(one) == key(other)
+}
+
+/// What came back and is on hand, and how much of it is quarantined.
+fn on_hand(found: &ReturnedStock) -> [i64; 2] {
+    let quarantined = i64::from(found.units.quarantined);
+    [i64::from(found.units.restocked) + quarantined, quarantined]
 }
 
 /// INV-8: at the points of the ledger that a new rejection cites, the stock was too little. A later
@@ -152,14 +231,21 @@ pub(super) fn check_rejection(
     points: &Points,
 ) -> Result<(), Violation> {
     let name = actors::name(actors::order_of(to.order_id));
-    if before.is_some_and(|before| before.rejection.is_some()) {
-        return if to.rejection.is_some() {
-            Ok(())
-        } else {
-            broken("INV-8", format!("order {name} was rejected, and its reservation forgets why"))
+    let known = before.and_then(|before| before.rejection.as_ref());
+    let Some(rejection) = &to.rejection else {
+        return match known {
+            Some(_) => broken("INV-8", format!("order {name} was short, and nothing says why")),
+            None => Ok(()),
         };
+    };
+    if known.is_some_and(|known| known.revision == rejection.revision) {
+        return Ok(());
     }
-    let Some(rejection) = &to.rejection else { return Ok(()) };
+    // One batch may have carried out several revisions.
+    let is_new = before.is_none_or(|before| before.revision < rejection.revision);
+    if !is_new || rejection.revision > to.revision {
+        return broken("INV-8", format!("order {name} is short at another revision: {to:?}"));
+    }
     if rejection.shortfalls.is_empty() {
         return broken("INV-8", format!("order {name} is rejected, and nothing was short"));
     }
@@ -198,7 +284,7 @@ fn available(shortfall: &Shortfall, points: &Points) -> Option<i64> {
     for seen in &shortfall.seen {
         let key = actors::key_of(product_id, &seen.location_id)?;
         let at = points.0[key].iter().find(|point| point.last_movement == seen.movement)?;
-        cited[key] = Some(at.on_hand - at.reserved);
+        cited[key] = Some(at.on_hand - at.reserved - at.quarantined);
     }
     let its = |key: &usize| actors::stock_key(*key).0 == *product_id;
     let left_out = |key: usize| cited[key].is_none() && points.0[key][0].last_seq > 0;

@@ -6,7 +6,7 @@ use super::batch::{Batch, Item, NO_BATCH};
 use super::hash::QuickMap;
 use super::locks::Locks;
 use super::requests::{Reply, Request};
-use super::state::{IDS, Stock};
+use super::state::{IDS, Stock, halves};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Local {
@@ -15,7 +15,7 @@ pub(super) struct Local {
     /// The commit of the held requests had an unknown fate: they may be done.
     pub(super) in_doubt: bool,
     /// Messages that are committed and not yet published, without those that were sent before.
-    pub(super) outbox: u32,
+    pub(super) outbox: u128,
     /// Answers that are committed and not yet given.
     pub(super) replies: [Option<Reply>; 2],
     /// The rows that the current transaction has read. It has not decided yet.
@@ -29,7 +29,7 @@ pub(super) struct Read {
     /// which is a planted mistake.
     pub(super) batch: Batch,
     /// The orders, if the replica is one of the Order Service.
-    pub(super) orders: [u8; IDS],
+    pub(super) orders: [u16; IDS],
     /// Inventory's rows, if the replica is one of the Inventory Service.
     pub(super) stock: Stock,
     pub(super) locks: Locks,
@@ -80,8 +80,9 @@ impl Local {
 impl Read {
     /// Two words that differ for different rows, whatever the batch is.
     pub(super) fn words(read: Option<&Self>) -> [u64; 2] {
-        let Some(Self { orders: [a, b, c], stock, locks, .. }) = read else { return [0; 2] };
-        [u64::from_le_bytes([*a, *b, *c, locks.bits(), 1, 0, 0, 0]), stock.word()]
+        let Some(Self { orders, stock, locks, .. }) = read else { return [0; 2] };
+        let [a, b, c] = orders.map(u64::from);
+        [a | b << 16 | c << 32 | u64::from(locks.bits()) << 48 | 1 << 56, stock.word()]
     }
 }
 
@@ -94,7 +95,7 @@ impl Hash for Local {
         let in_doubt = self.in_doubt.into();
         let small = [held[0], held[1], replies[0], replies[1], in_doubt, batch[0], batch[1], 0];
         hasher.write_u64(u64::from_le_bytes(small));
-        hasher.write_u32(self.outbox);
+        halves(self.outbox).into_iter().for_each(|half| hasher.write_u64(half));
         Read::words(self.read.as_ref()).into_iter().for_each(|word| hasher.write_u64(word));
     }
 }

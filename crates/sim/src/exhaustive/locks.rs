@@ -11,7 +11,7 @@ pub(super) struct Locks(u8);
 
 impl Locks {
     /// What a transaction can lock of the rows that its batch touches: those that exist.
-    pub(super) fn of(touched: &Touched, reservations: [u8; IDS]) -> Self {
+    pub(super) fn of(touched: &Touched, reservations: [u16; IDS]) -> Self {
         let mut locks = 0;
         for (index, product) in actors::PRODUCTS.iter().enumerate() {
             if touched.products.iter().any(|touched| touched.as_str() == *product) {

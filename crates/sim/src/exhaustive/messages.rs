@@ -1,9 +1,9 @@
 //! Messages, each identified by a number. Two messages that differ only in times and attempts have
 //! the same number, because no decision depends on these (R16).
 
-use contract::Revision;
 use contract::answers::StockAllocated;
 use contract::commands::AllocateStock;
+use contract::{Intent, Revision};
 
 use super::actors;
 use crate::states::{Violation, broken};
@@ -18,10 +18,10 @@ pub(super) enum Message {
 pub(crate) struct Messages {
     messages: Vec<Message>,
     /// The messages that go to the Inventory Service, a bit each.
-    commands: u32,
+    commands: u128,
     /// For each message, those that contradict it: they say something else about the same revision
     /// of the same order.
-    contradicting: Vec<u32>,
+    contradicting: Vec<u128>,
 }
 
 impl Message {
@@ -40,14 +40,14 @@ impl Message {
 }
 
 impl Messages {
-    pub(crate) fn command(&mut self, command: AllocateStock) -> u32 {
+    pub(crate) fn command(&mut self, command: AllocateStock) -> u128 {
         let bit =
             self.bit(Message::Command(AllocateStock { attempt: 1, sent_at_micros: 0, ..command }));
         self.commands |= bit;
         bit
     }
 
-    pub(super) fn answer(&mut self, answer: StockAllocated) -> u32 {
+    pub(super) fn answer(&mut self, answer: StockAllocated) -> u128 {
         self.bit(Message::Answer(StockAllocated {
             attempt: 1,
             decided_at_micros: 0,
@@ -56,13 +56,13 @@ impl Messages {
         }))
     }
 
-    fn bit(&mut self, message: Message) -> u32 {
+    fn bit(&mut self, message: Message) -> u128 {
         let number =
             self.messages.iter().position(|known| *known == message).unwrap_or_else(|| {
                 self.messages.push(message);
                 self.messages.len() - 1
             });
-        assert!(number < 32, "the bounds are so narrow that few different messages are ever sent");
+        assert!(number < 128, "the bounds are so narrow that few different messages are ever sent");
         if number == self.contradicting.len() {
             self.contradict(number);
         }
@@ -85,7 +85,7 @@ impl Messages {
     /// # Errors
     ///
     /// Returns a violation for the first that does.
-    pub(super) fn check(&self, published: u32, sent: u32) -> Result<(), Violation> {
+    pub(super) fn check(&self, published: u128, sent: u128) -> Result<(), Violation> {
         let contradicted = |number: &u8| self.contradicting[usize::from(*number)] & sent != 0;
         let Some(number) = numbers(published).find(contradicted) else { return Ok(()) };
         let rule = if self.commands & 1 << number != 0 { "R20" } else { "R24" };
@@ -97,12 +97,12 @@ impl Messages {
     }
 
     /// The messages of `sent` that go to the Inventory Service.
-    pub(super) fn commands(&self, sent: u32) -> u32 {
+    pub(super) fn commands(&self, sent: u128) -> u128 {
         sent & self.commands
     }
 
     /// The messages of `sent` that go to the Order Service.
-    pub(super) fn answers(&self, sent: u32) -> u32 {
+    pub(super) fn answers(&self, sent: u128) -> u128 {
         sent & !self.commands
     }
 
@@ -110,13 +110,8 @@ impl Messages {
         match self.get(number) {
             Message::Command(command) => {
                 let intent = &command.intent;
-                let purpose = match (intent.revision, intent.wanted.total()) {
-                    (Revision::FIRST, _) => "place",
-                    (_, 0) => "cancel",
-                    (_, _) => "fulfill",
-                };
                 let order = actors::name(actors::order_of(command.order_id));
-                format!("AllocateStock {order} {} {purpose}", intent.revision)
+                format!("AllocateStock {order} {} {}", intent.revision, purpose(intent))
             }
             Message::Answer(answer) => {
                 let facts = &answer.facts;
@@ -131,16 +126,29 @@ impl Messages {
         }
     }
 
-    pub(super) fn names(&self, sent: u32) -> String {
+    pub(super) fn names(&self, sent: u128) -> String {
         let names: Vec<_> = numbers(sent).map(|number| self.name(number)).collect();
         names.join(", ")
     }
 }
 
+/// What an intent is for, as far as its numbers tell.
+fn purpose(intent: &Intent) -> String {
+    let [wanted, shipped] = [intent.wanted.total(), intent.shipped.total()];
+    match (intent.revision, wanted, shipped, intent.returned.total()) {
+        (Revision::FIRST, ..) => "place".to_owned(),
+        (_, 0, ..) => "cancel".to_owned(),
+        (_, _, 0, 0) => format!("keep {wanted}"),
+        (_, _, _, 0) if wanted == shipped => "fulfill".to_owned(),
+        (_, _, _, 0) => format!("ship {shipped} of {wanted}"),
+        (.., back) => format!("ship {shipped} of {wanted} ({back} back)"),
+    }
+}
+
 /// The numbers of the messages in a set.
-pub(super) fn numbers(mut sent: u32) -> impl Iterator<Item = u8> {
+pub(super) fn numbers(mut sent: u128) -> impl Iterator<Item = u8> {
     std::iter::from_fn(move || {
-        let number = u8::try_from(sent.trailing_zeros()).ok().filter(|number| *number < 32)?;
+        let number = u8::try_from(sent.trailing_zeros()).ok().filter(|number| *number < 128)?;
         sent &= sent - 1;
         Some(number)
     })
@@ -148,7 +156,7 @@ pub(super) fn numbers(mut sent: u32) -> impl Iterator<Item = u8> {
 
 #[cfg(test)]
 mod tests {
-    use contract::{Allocations, Digest, Facts, Intent, Revision};
+    use contract::{Digest, Facts, Intent, Revision};
 
     use super::*;
     use crate::exhaustive::actors::{FIRST, OTHER, order_id, placement};
@@ -159,7 +167,7 @@ mod tests {
     }
 
     fn answer(order: u8, revision: Revision, digest: u8) -> StockAllocated {
-        let facts = Facts { revision, allocated: Allocations::default(), shortages: Vec::new() };
+        let facts = Facts::nothing(revision);
         StockAllocated {
             schema: 1,
             order_id: order_id(order),

@@ -3,6 +3,9 @@
 
 use std::rc::Rc;
 
+use orders_core::history::Event;
+use orders_core::status::Status;
+
 use super::batch::{Batch, NO_BATCH};
 use super::bounds::Bounds;
 use super::hash::QuickMap;
@@ -10,8 +13,8 @@ use super::local::{Local, Locals, Read};
 use super::locks::Locks;
 use super::messages::Messages;
 use super::oracle::Oracle;
-use super::orders_database::OrdersDatabase;
-use super::requests::{Reply, Request};
+use super::orders_database::{OrderRow, OrdersDatabase};
+use super::requests::{Ask, Reply, Request};
 use super::shell::Shell;
 use super::state::{IDLE, IDS, NOTHING, REPLICAS, State, Stock};
 use super::stock_database::{StockDatabase, StockRun};
@@ -171,12 +174,11 @@ impl Model {
                 next.acknowledged |= 1 << order;
                 return Ok(());
             }
-            Reply::Received(delivery) => {
+            Reply::Done(Request::Receive(delivery)) => {
                 next.acknowledged |= 1 << (usize::from(delivery) + IDS);
                 return Ok(());
             }
-            Reply::Cancelled(order) => Request::Cancel(order),
-            Reply::Fulfilled(order) => Request::Fulfill(order),
+            Reply::Done(request) => request,
         };
         if self.is_done(next, request) {
             return Ok(());
@@ -186,13 +188,12 @@ impl Model {
     }
 
     fn is_done(&self, state: &State, request: Request) -> bool {
-        use orders_core::status::Status::{Cancelled, Cancelling, Fulfilled, Fulfilling};
-        let row = |order: u8| self.orders.row(state.orders[usize::from(order)]);
-        let status = |order: u8| row(order).map(|row| row.order.status());
+        let index = |order: u8| state.orders[usize::from(order)];
         match request {
-            Request::Place(order) => state.orders[usize::from(order)] != NOTHING,
-            Request::Cancel(order) => matches!(status(order), Some(Cancelling | Cancelled)),
-            Request::Fulfill(order) => matches!(status(order), Some(Fulfilling | Fulfilled)),
+            Request::Place(order) => index(order) != NOTHING,
+            Request::Ask(order, ask) => {
+                self.orders.row(index(order)).is_some_and(|row| has_done(row, ask))
+            }
             Request::Receive(delivery) => state.stock.received & (1 << delivery) != 0,
         }
     }
@@ -231,5 +232,25 @@ impl Model {
             }
         }
         Ok(Local::default())
+    }
+}
+
+/// Whether the history of an order tells that this was done.
+fn has_done(row: &OrderRow, ask: Ask) -> bool {
+    let was = |status| row.history.iter().any(|entry| entry.status == status);
+    match ask {
+        Ask::Cancel => was(Status::Cancelling),
+        Ask::Fulfill => was(Status::Fulfilling),
+        Ask::Expire => was(Status::Expiring),
+        Ask::Pay | Ask::PayAgain | Ask::Refund => row.told.has_recorded(ask.key()),
+        Ask::Unship => row.told.shipments().any(|(.., is_cancelled)| is_cancelled),
+        Ask::Track => row.history.iter().any(|entry| matches!(entry.event, Event::Tracked { .. })),
+        Ask::CancelMug
+        | Ask::CancelTee
+        | Ask::ShipMug
+        | Ask::ShipRest
+        | Ask::Return
+        | Ask::ReturnElsewhere
+        | Ask::WriteOff => row.told.has_key(ask.key()),
     }
 }

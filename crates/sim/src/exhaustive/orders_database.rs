@@ -3,8 +3,8 @@
 use contract::commands::AllocateStock;
 use contract::{OrderId, Revision};
 use orders_core::decide::{
-    LoadedOrders, OrderChange, OrderCommand, OrderOutcome, OrderState, OrdersDecision, Origin,
-    Placement,
+    Deadline, LoadedOrders, OrderChange, OrderCommand, OrderOutcome, OrderState, OrdersDecision,
+    Origin, Placement, Refusal,
 };
 use orders_core::history::{Entry, fold};
 use orders_core::order::Order;
@@ -16,17 +16,18 @@ use super::hash::QuickMap;
 use super::local::Read;
 use super::messages::{Message, Messages};
 use super::panics::caught;
-use super::registers::Registers;
-use super::requests::{self, Reply, Request};
+use super::registers;
+use super::requests::{self, Ask, Reply, Request};
 use super::shell::Shell;
-use super::state::{IDS, NOTHING};
+use super::state::IDS;
+use crate::fold::Registers;
 use crate::states::{Violation, broken};
 
 /// Any two transitions may be this far apart: all stored rows are this old when they are loaded.
 pub(crate) const LATER_MICROS: i64 = 3_600_000_000;
 
 /// The rows of one order, without times: everything is old.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct OrderRow {
     /// What a store loads: the accepted order, and the fold of its history.
     pub(super) order: Order,
@@ -36,14 +37,18 @@ pub(super) struct OrderRow {
     pub(super) state: Option<OrderState>,
     /// The revision of the pending command.
     pub(super) pending: Option<Revision>,
+    /// The deadline of the payment.
+    pub(super) deadline: Option<Deadline>,
+    /// The history as the second opinion reads it.
+    pub(super) told: Registers,
 }
 
 /// The outcome of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OrdersCommit {
-    pub(super) rows: [u8; IDS],
+    pub(super) rows: [u16; IDS],
     /// Messages to publish.
-    pub(super) publish: u32,
+    pub(super) publish: u128,
     /// The 2xx that each command of the batch gets, if any.
     pub(super) replies: [Option<Reply>; 2],
 }
@@ -54,20 +59,29 @@ pub(super) struct OrdersDatabase {
     bounds: Bounds,
     shell: Shell,
     rows: Vec<OrderRow>,
+    /// The numbers of the rows that are alike at first sight.
+    alike: QuickMap<u64, Vec<u16>>,
     commits: Vec<Result<OrdersCommit, Violation>>,
-    known: QuickMap<(u64, u64), usize>,
+    known: QuickMap<(u64, u16, u64), usize>,
 }
 
 impl OrdersDatabase {
     pub(super) fn new(bounds: Bounds, shell: Shell) -> Self {
-        Self { bounds, shell, rows: Vec::new(), commits: Vec::new(), known: QuickMap::default() }
+        Self {
+            bounds,
+            shell,
+            rows: Vec::new(),
+            alike: QuickMap::default(),
+            commits: Vec::new(),
+            known: QuickMap::default(),
+        }
     }
 
     /// Each batch of one command that was decided, by its code, and the rows that it found.
     #[cfg(test)]
-    pub(super) fn single_batches(&self) -> impl Iterator<Item = (u8, [u8; IDS])> {
-        self.known.keys().filter_map(|(now, _)| match now.to_le_bytes() {
-            [code, 0, a, b, c, ..] => Some((code, [a, b, c])),
+    pub(super) fn single_batches(&self) -> impl Iterator<Item = (u8, [u16; IDS])> {
+        self.known.keys().filter_map(|(rows, codes, _)| match codes.to_le_bytes() {
+            [code, 0] => Some((code, [0, 16, 32].map(|shift| (rows >> shift & 0xffff) as u16))),
             _ => None,
         })
     }
@@ -77,16 +91,21 @@ impl OrdersDatabase {
         &self.rows
     }
 
-    pub(super) fn row(&self, number: u8) -> Option<&OrderRow> {
+    pub(super) fn row(&self, number: u16) -> Option<&OrderRow> {
         number.checked_sub(1).map(|number| &self.rows[usize::from(number)])
     }
 
-    fn number(&mut self, row: OrderRow) -> u8 {
-        let index = self.rows.iter().position(|known| *known == row).unwrap_or_else(|| {
-            self.rows.push(row);
-            self.rows.len() - 1
-        });
-        u8::try_from(index + 1).expect("the bounds are so narrow that few different rows occur")
+    fn number(&mut self, row: OrderRow) -> u16 {
+        let alike = self.alike.entry(row.at_first_sight()).or_default();
+        let known = |number: &u16| self.rows[usize::from(*number - 1)].is_same(&row);
+        if let Some(number) = alike.iter().copied().find(known) {
+            return number;
+        }
+        self.rows.push(row);
+        let number = u16::try_from(self.rows.len());
+        let number = number.expect("the bounds are so narrow that few different rows occur");
+        alike.push(number);
+        number
     }
 
     /// Runs the batch on these rows. The outcome is kept, so that equal input is decided once.
@@ -94,14 +113,12 @@ impl OrdersDatabase {
     pub(super) fn run(
         &mut self,
         batch: Batch,
-        rows: [u8; IDS],
+        rows: [u16; IDS],
         read: Option<&Read>,
         messages: &mut Messages,
     ) -> &Result<OrdersCommit, Violation> {
-        let codes = batch.map(|item| item.map_or(0, Item::code));
-        let [a, b, c] = rows;
-        let now = u64::from_le_bytes([codes[0], codes[1], a, b, c, 0, 0, 0]);
-        let key = (now, Read::words(read)[0]);
+        let [a, b, c] = rows.map(u64::from);
+        let key = (a | b << 16 | c << 32, batch::codes(batch), Read::words(read)[0]);
         let index = self.known.get(&key).copied().unwrap_or_else(|| {
             let commit = self.transact(batch, rows, read, messages);
             self.commits.push(commit);
@@ -114,13 +131,13 @@ impl OrdersDatabase {
     fn transact(
         &mut self,
         batch: Batch,
-        rows: [u8; IDS],
+        rows: [u16; IDS],
         read: Option<&Read>,
         messages: &mut Messages,
     ) -> Result<OrdersCommit, Violation> {
         let items: Vec<Item> = batch.into_iter().flatten().collect();
         let commands: Vec<OrderCommand> =
-            items.iter().map(|item| command(*item, self.bounds, messages)).collect();
+            items.iter().map(|item| self.command(*item, rows, messages)).collect();
         let Some(decision) = caught(|| self.decide(&commands, rows, read)) else {
             return broken(
                 "R11",
@@ -147,7 +164,7 @@ impl OrdersDatabase {
     fn decide(
         &self,
         batch: &[OrderCommand],
-        rows: [u8; IDS],
+        rows: [u16; IDS],
         read: Option<&Read>,
     ) -> OrdersDecision {
         let found = self.load(batch, rows);
@@ -160,7 +177,7 @@ impl OrdersDatabase {
     }
 
     /// Loads the rows that the batch refers to, as a store does.
-    fn load(&self, batch: &[OrderCommand], rows: [u8; IDS]) -> LoadedOrders {
+    fn load(&self, batch: &[OrderCommand], rows: [u16; IDS]) -> LoadedOrders {
         let mut loaded = LoadedOrders::default();
         for (order, index) in actors::orders() {
             let Some(row) = self.row(rows[index]) else { continue };
@@ -175,24 +192,34 @@ impl OrdersDatabase {
         loaded
     }
 
+    fn command(&self, item: Item, rows: [u16; IDS], messages: &Messages) -> OrderCommand {
+        match item {
+            Item::Request(request) => {
+                requests::order_command(request, self.bounds, self.first_shipment(request, rows))
+            }
+            Item::Message(number) => match messages.get(number) {
+                Message::Answer(answer) => OrderCommand::Settle(Box::new(answer.clone())),
+                Message::Command(command) => {
+                    unreachable!("{command:?} does not go to the Order Service")
+                }
+            },
+        }
+    }
+
+    /// The number of the first shipment of the order that a request is about; 0 without one.
+    fn first_shipment(&self, request: Request, rows: [u16; IDS]) -> u32 {
+        let Request::Ask(order, _) = request else { return 0 };
+        let row = self.row(rows[usize::from(order)]);
+        let first = row.and_then(|row| row.told.shipments().next());
+        first.map_or(0, |(seq, ..)| u32::try_from(seq).expect("a short history"))
+    }
+
     /// The message that a sweeper sends for a pending row: the intent as it is stored (R7, R14).
-    pub(super) fn resend(&self, row: u8, messages: &mut Messages) -> Option<u32> {
+    pub(super) fn resend(&self, row: u16, messages: &mut Messages) -> Option<u128> {
         let OrderRow { order, pending, .. } = self.row(row)?;
         (*pending)?;
-        let intent = order.registers.intent.clone();
+        let intent = order.registers.sent_intent();
         Some(messages.command(AllocateStock::first(order.order_id, intent, order.digest, 0)))
-    }
-}
-
-fn command(item: Item, bounds: Bounds, messages: &Messages) -> OrderCommand {
-    match item {
-        Item::Request(request) => requests::order_command(request, bounds),
-        Item::Message(number) => match messages.get(number) {
-            Message::Answer(answer) => OrderCommand::Settle(Box::new(answer.clone())),
-            Message::Command(command) => {
-                unreachable!("{command:?} does not go to the Order Service")
-            }
-        },
     }
 }
 
@@ -206,18 +233,32 @@ fn write(found: Option<OrderRow>, change: &OrderChange) -> Result<OrderRow, Viol
         (Some(row), Origin::Stored { last_seq, .. }) if row.order.last_seq == *last_seq => row,
         _ => return suspect("the row is not what was loaded"),
     };
-    if let Origin::Stored { in_flight, .. } = &change.from
-        && row.pending != *in_flight
+    if let Origin::Stored { in_flight, has_deadline, .. } = &change.from
+        && (row.pending != *in_flight || row.deadline.is_some() != *has_deadline)
     {
-        return suspect("the command in flight is another one");
+        return suspect("the command in flight is another one, or the deadline");
     }
-    row.pending = change.pending.as_ref().map(|pending| pending.revision);
+    if change.answered().is_some() {
+        row.pending = None;
+    }
+    if let Some(pending) = &change.pending
+        && row.pending.replace(pending.revision).is_some()
+    {
+        return suspect("there is a command in flight already");
+    }
+    if change.ends_deadline() {
+        row.deadline = None;
+    }
+    row.deadline = change.new_deadline().or(row.deadline);
     row.history.extend(change.entries.iter().cloned());
     row.state = change.to.or(row.state);
     let name = describe(change.order_id);
-    if let Err(why) = Registers::fold(row.order.terms.ordered(), &row.history) {
-        return broken("INV-4", format!("order {name}: {why}"));
-    }
+    row.told = match registers::fold(&row.order.terms, &row.history) {
+        Ok(told) => told,
+        Err(Violation { invariant, what }) => {
+            return broken(invariant, format!("order {name}, {what}"));
+        }
+    };
     row.order.registers = match fold(&row.order.terms, &row.history) {
         Ok(registers) => registers,
         Err(error) => return broken("INV-4", format!("order {name} cannot be read: {error}")),
@@ -240,17 +281,19 @@ fn answer(item: Item, outcome: &OrderOutcome) -> Result<Option<Reply>, Violation
             Item::Request(Request::Place(_)),
             OrderOutcome::Placed(receipt) | OrderOutcome::Replayed(receipt),
         ) => Some(Reply::Placed(actors::order_of(receipt.order_id))),
-        (Item::Request(Request::Cancel(order)), OrderOutcome::Accepted(_)) => {
-            Some(Reply::Cancelled(order))
-        }
-        (Item::Request(Request::Fulfill(order)), OrderOutcome::Accepted(_)) => {
-            Some(Reply::Fulfilled(order))
-        }
         (
-            Item::Request(Request::Cancel(_) | Request::Fulfill(_)),
-            OrderOutcome::InvalidTransition(_),
-        )
-        | (Item::Message(_), OrderOutcome::Settled(_) | OrderOutcome::Stale) => None,
+            Item::Request(Request::Ask(_, Ask::Expire)),
+            OrderOutcome::Expired(_) | OrderOutcome::Stale,
+        ) => None,
+        (Item::Request(request @ Request::Ask(..)), OrderOutcome::Accepted { .. }) => {
+            Some(Reply::Done(request))
+        }
+        (Item::Request(Request::Ask(_, ask)), OrderOutcome::Refused(refusal))
+            if may_be_refused(ask, refusal) =>
+        {
+            None
+        }
+        (Item::Message(_), OrderOutcome::Settled { .. } | OrderOutcome::Stale) => None,
         (Item::Message(_), OrderOutcome::Anomaly(why)) => {
             return broken("R20", format!("the Order Service meets an anomaly: {why}"));
         }
@@ -259,14 +302,46 @@ fn answer(item: Item, outcome: &OrderOutcome) -> Result<Option<Reply>, Violation
     Ok(reply)
 }
 
+/// Whether a request that a client makes here may be refused so.
+fn may_be_refused(ask: Ask, refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::InvalidTransition(_) => !matches!(ask, Ask::Pay | Ask::PayAgain | Ask::Refund),
+        Refusal::AlreadyPaid => matches!(ask, Ask::Pay | Ask::PayAgain),
+        Refusal::RefundExceedsPayment { .. } => ask == Ask::Refund,
+        Refusal::ShipmentNotFound => matches!(ask, Ask::Unship | Ask::Track),
+        Refusal::OrderBusy => matches!(ask, Ask::Fulfill | Ask::ShipMug | Ask::ShipRest),
+        Refusal::QuantityUnavailable(_) => !matches!(ask, Ask::Cancel | Ask::Fulfill),
+        Refusal::NotFound
+        | Refusal::KeyReused
+        | Refusal::PaymentNotExpected
+        | Refusal::Underpaid { .. }
+        | Refusal::TooManyChanges => false,
+    }
+}
+
 impl OrderRow {
     fn placed(placement: &Placement) -> Self {
         let Placement { order_id, terms, digest, .. } = placement.clone();
+        let told = registers::fold(&terms, &[]).expect("an order that is placed");
         let order = Order::placed(order_id, terms, digest);
-        Self { order, history: Vec::new(), state: None, pending: None }
+        Self { order, history: Vec::new(), state: None, pending: None, deadline: None, told }
     }
 
-    pub(super) fn exists(number: u8) -> bool {
-        number != NOTHING
+    /// A word that is the same for equal rows.
+    fn at_first_sight(&self) -> u64 {
+        let order = u64::from(actors::order_of(self.order.order_id));
+        let [revision, settled] = [self.told.revision(), self.told.settled()];
+        let [revision, settled] = [revision, settled].map(|n| u64::try_from(n).unwrap_or(0));
+        let length = self.history.len() as u64;
+        order | revision << 8 | settled << 16 | length << 24 | (self.order.status() as u64) << 32
+    }
+
+    /// Whether both rows are equal. What the history tells follows from it.
+    fn is_same(&self, other: &Self) -> bool {
+        self.history == other.history
+            && self.order == other.order
+            && self.state == other.state
+            && self.pending == other.pending
+            && self.deadline == other.deadline
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Shell {
     /// Called when a request begins to wait for its commit.
     pub(crate) accept: fn(&mut State, Request, &mut Messages, Bounds),
     /// Which messages a sweeper publishes, given those that it leased.
-    pub(crate) resend: fn(u32) -> u32,
+    pub(crate) resend: fn(u128) -> u128,
     /// Whether a commit of unknown fate is reported as failed and not decided again.
     pub(crate) unknown_is_failed: bool,
     /// If set, orders may be read before they are locked, and this function decides on them.

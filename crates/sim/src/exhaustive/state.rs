@@ -12,16 +12,19 @@ pub(super) const IDS: usize = 3;
 /// Two replicas of each service. Those of the Order Service come first.
 pub(super) const REPLICAS: usize = 4;
 /// The index of a row that does not exist.
-pub(super) const NOTHING: u8 = 0;
+pub(super) const NOTHING: u16 = 0;
 /// The index of the local state of an idle replica.
 pub(super) const IDLE: u16 = 0;
+
+/// How many bits the number of a reservation has.
+pub(super) const RESERVATION_BITS: u32 = 15;
 
 /// Inventory's database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stock {
     /// For each order, the index of its reservation in the table of distinct reservations;
     /// [`NOTHING`] if there is none.
-    pub(super) reservations: [u8; IDS],
+    pub(super) reservations: [u16; IDS],
     /// The deliveries that are in the ledger, one bit each.
     pub(super) received: u8,
     /// The index of the levels, and of what the movements add up to, in the table of distinct ones.
@@ -33,22 +36,24 @@ pub(super) struct Stock {
 pub(crate) struct State {
     /// For each order, the index of its row in the table of distinct rows; [`NOTHING`] if there is
     /// none.
-    pub(super) orders: [u8; IDS],
+    pub(super) orders: [u16; IDS],
     /// The 2xx answers that clients got: one bit for each order, then one for each delivery.
     pub(crate) acknowledged: u8,
     pub(super) stock: Stock,
     /// Every message that was ever sent, one bit each. The network may deliver any of them at any
     /// time, repeatedly.
-    pub(crate) sent: u32,
+    pub(crate) sent: u128,
     /// The indices of the replicas' local states.
     pub(super) locals: [u16; REPLICAS],
 }
 
 impl Stock {
+    /// A word that differs for different rows.
     pub(super) fn word(self) -> u64 {
-        let [a, b, c] = self.reservations;
-        let [low, high] = self.levels.to_le_bytes();
-        u64::from_le_bytes([a, b, c, self.received, low, high, 0, 0])
+        let [a, b, c] = self.reservations.map(u64::from);
+        debug_assert!(a.max(b).max(c) < 1 << RESERVATION_BITS, "few reservations");
+        let reservations = a | b << RESERVATION_BITS | c << (2 * RESERVATION_BITS);
+        reservations | u64::from(self.levels) << 45 | u64::from(self.received) << 61
     }
 }
 
@@ -71,13 +76,20 @@ impl State {
     }
 }
 
+/// Both halves of a set of messages.
+pub(super) fn halves(sent: u128) -> [u64; 2] {
+    let [low, high] = [sent & u128::from(u64::MAX), sent >> 64];
+    [low, high].map(|half| u64::try_from(half).expect("a half"))
+}
+
 impl Digest for State {
     fn digest(&self) -> u64 {
         let [a, b, c] = self.orders.map(u64::from);
-        let rows = a | b << 8 | c << 16 | u64::from(self.acknowledged) << 24;
+        let rows = a | b << 16 | c << 32 | u64::from(self.acknowledged) << 48;
         let [d, e, f, g] = self.locals.map(u64::from);
         let locals = d | e << 16 | f << 32 | g << 48;
-        hash::of_words(&[rows | u64::from(self.sent) << 32, self.stock.word(), locals])
+        let [low, high] = halves(self.sent);
+        hash::of_words(&[rows, low, high, self.stock.word(), locals])
     }
 }
 

@@ -21,7 +21,7 @@ use super::orders_database::LATER_MICROS;
 use super::panics::caught;
 use super::requests::{Reply, Request};
 use super::shell::Shell;
-use super::state::{IDS, NOTHING, Stock};
+use super::state::{IDS, NOTHING, RESERVATION_BITS, Stock};
 use super::stock_writes::check_locked;
 use crate::states::{Violation, broken};
 
@@ -38,7 +38,7 @@ pub(super) enum StockRun {
 pub(super) struct StockCommit {
     pub(super) stock: Stock,
     /// Messages to publish.
-    pub(super) publish: u32,
+    pub(super) publish: u128,
     /// The 2xx that each command of the batch gets, if any.
     pub(super) replies: [Option<Reply>; 2],
 }
@@ -49,13 +49,16 @@ pub(super) struct StockCommit {
 pub(super) struct StockDatabase {
     shell: Shell,
     reservations: Vec<Reservation>,
+    /// The numbers of the reservations that are alike at first sight.
+    alike: QuickMap<u64, Vec<u16>>,
     /// The units of each reservation.
     units: Vec<Units>,
     levels: Vec<Levels>,
+    numbers_of_levels: QuickMap<Levels, u16>,
     runs: Vec<Result<StockRun, Violation>>,
-    known: QuickMap<(u64, [u64; 2]), usize>,
+    known: QuickMap<(u64, u16, [u64; 2]), usize>,
     /// What a transaction reads and locks for each batch.
-    reads: QuickMap<u64, Read>,
+    reads: QuickMap<(u64, u16), Read>,
 }
 
 impl StockDatabase {
@@ -63,12 +66,16 @@ impl StockDatabase {
     /// per stock key.
     pub(super) fn new(bounds: Bounds, shell: Shell) -> Self {
         let at_start = actors::units_at_start(bounds);
-        let rows = at_start.map(|on_hand| Level { on_hand, reserved: 0, moves: on_hand.min(1) });
+        let rows =
+            at_start.map(|on_hand| Level { on_hand, moves: on_hand.min(1), ..Level::default() });
+        let at_start = Levels { rows, ledger: rows };
         Self {
             shell,
             reservations: Vec::new(),
+            alike: QuickMap::default(),
             units: Vec::new(),
-            levels: vec![Levels { rows, ledger: rows }],
+            levels: vec![at_start],
+            numbers_of_levels: [(at_start, 0)].into_iter().collect(),
             runs: Vec::new(),
             known: QuickMap::default(),
             reads: QuickMap::default(),
@@ -77,9 +84,11 @@ impl StockDatabase {
 
     /// Each batch of one command that was decided, by its code, and the reservations that it found.
     #[cfg(test)]
-    pub(super) fn single_batches(&self) -> impl Iterator<Item = (u8, [u8; IDS])> {
-        self.known.keys().filter_map(|(word, _)| match word.to_le_bytes() {
-            [a, b, c, .., code, 0] => Some((code, [a, b, c])),
+    pub(super) fn single_batches(&self) -> impl Iterator<Item = (u8, [u16; IDS])> {
+        let mask = (1 << RESERVATION_BITS) - 1;
+        let shifts = [0, 1, 2].map(|index| index * RESERVATION_BITS);
+        self.known.keys().filter_map(move |(word, codes, _)| match codes.to_le_bytes() {
+            [code, 0] => Some((code, shifts.map(|shift| (word >> shift & mask) as u16))),
             _ => None,
         })
     }
@@ -95,12 +104,12 @@ impl StockDatabase {
         self.runs.iter().filter(|run| matches!(run, Ok(StockRun::Again))).count()
     }
 
-    pub(super) fn reservation(&self, number: u8) -> Option<&Reservation> {
+    pub(super) fn reservation(&self, number: u16) -> Option<&Reservation> {
         number.checked_sub(1).map(|number| &self.reservations[usize::from(number)])
     }
 
     /// The units of the reservation with this number; none if there is no reservation.
-    pub(super) fn units_of(&self, number: u8) -> Units {
+    pub(super) fn units_of(&self, number: u16) -> Units {
         number.checked_sub(1).map(|number| self.units[usize::from(number)]).unwrap_or_default()
     }
 
@@ -111,35 +120,47 @@ impl StockDatabase {
     /// Numbers a reservation. Leaves out what no decision depends on: times, because everything is
     /// old; the numbers of movements, of which only the count stays; and the points of the ledger
     /// that a rejection cites. All of that was checked when it was written.
-    pub(super) fn number(&mut self, mut reservation: Reservation) -> u8 {
+    pub(super) fn number(&mut self, mut reservation: Reservation) -> u16 {
         (reservation.created_at_micros, reservation.updated_at_micros) = (0, 0);
-        for holding in &mut reservation.holdings {
-            holding.movements.iter_mut().zip(1..).for_each(|(movement, place)| *movement = place);
+        let of_holdings = reservation.holdings.iter_mut().map(|holding| &mut holding.movements);
+        let of_returns = reservation.returns.iter_mut().map(|back| &mut back.movements);
+        for movements in of_holdings.chain(of_returns) {
+            movements.iter_mut().zip(1..).for_each(|(movement, place)| *movement = place);
         }
         if let Some(rejection) = &mut reservation.rejection {
             rejection.shortfalls.iter_mut().for_each(|shortfall| shortfall.seen.clear());
         }
-        let index =
-            self.reservations.iter().position(|known| *known == reservation).unwrap_or_else(|| {
-                self.units.push(Units::of(&reservation));
-                self.reservations.push(reservation);
-                self.reservations.len() - 1
-            });
-        u8::try_from(index + 1)
-            .expect("the bounds are so narrow that few different reservations occur")
+        let order = u64::from(actors::order_of(reservation.order_id));
+        let [a, b, c, ..] = reservation.digest.0;
+        let at_first_sight = u64::from_le_bytes([a, b, c, 0, 0, 0, 0, 0]) | order << 32;
+        let alike = self.alike.entry(at_first_sight).or_default();
+        let known = |number: &u16| self.reservations[usize::from(*number - 1)] == reservation;
+        if let Some(number) = alike.iter().copied().find(known) {
+            return number;
+        }
+        self.units.push(Units::of(&reservation));
+        self.reservations.push(reservation);
+        let number = u16::try_from(self.reservations.len()).ok();
+        let number = number.filter(|number| number >> RESERVATION_BITS == 0);
+        let number =
+            number.expect("the bounds are so narrow that few different reservations occur");
+        alike.push(number);
+        number
     }
 
     pub(super) fn number_of_levels(&mut self, levels: Levels) -> u16 {
-        let index = self.levels.iter().position(|known| *known == levels).unwrap_or_else(|| {
-            self.levels.push(levels);
-            self.levels.len() - 1
-        });
-        u16::try_from(index).expect("the bounds are so narrow that few different levels occur")
+        if let Some(number) = self.numbers_of_levels.get(&levels) {
+            return *number;
+        }
+        let number = u16::try_from(self.levels.len()).expect("narrow bounds have few levels");
+        self.levels.push(levels);
+        self.numbers_of_levels.insert(levels, number);
+        number
     }
 
     /// What a transaction reads and locks for the batch.
     pub(super) fn read(&mut self, batch: Batch, stock: Stock, messages: &Messages) -> Read {
-        let key = word(batch, stock);
+        let key = (stock.word(), batch::codes(batch));
         if let Some(read) = self.reads.get(&key) {
             return *read;
         }
@@ -171,7 +192,7 @@ impl StockDatabase {
         read: Option<&Read>,
         messages: &mut Messages,
     ) -> &Result<StockRun, Violation> {
-        let key = (word(batch, stock), Read::words(read));
+        let key = (stock.word(), batch::codes(batch), Read::words(read));
         let index = self.known.get(&key).copied().unwrap_or_else(|| {
             let run = self.transact(batch, stock, read, messages);
             self.runs.push(run);
@@ -265,12 +286,6 @@ impl StockDatabase {
     }
 }
 
-/// A word that differs for different input.
-fn word(batch: Batch, stock: Stock) -> u64 {
-    let codes = batch.map(|item| item.map_or(0, Item::code));
-    stock.word() | u64::from_le_bytes([0, 0, 0, 0, 0, 0, codes[0], codes[1]])
-}
-
 fn command(item: Item, messages: &Messages) -> InventoryCommand {
     match item {
         Item::Request(Request::Receive(delivery)) => {
@@ -292,7 +307,7 @@ fn command(item: Item, messages: &Messages) -> InventoryCommand {
 fn answer(item: Item, outcome: &InventoryOutcome) -> Result<Option<Reply>, Violation> {
     match (item, outcome) {
         (Item::Request(Request::Receive(delivery)), InventoryOutcome::Moved { .. }) => {
-            Ok(Some(Reply::Received(delivery)))
+            Ok(Some(Reply::Done(Request::Receive(delivery))))
         }
         (Item::Message(_), InventoryOutcome::Answered { .. }) => Ok(None),
         (Item::Message(_), InventoryOutcome::Anomaly(why)) => {

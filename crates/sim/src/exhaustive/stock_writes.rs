@@ -63,7 +63,9 @@ pub(super) fn check_locked(
 ) -> Result<(), Violation> {
     let touched = Touched::by(batch);
     let locked_products = |to: &Reservation| {
-        to.holdings.iter().all(|holding| touched.products.contains(&holding.product_id))
+        let of_holdings = to.holdings.iter().map(|holding| &holding.product_id);
+        let of_returns = to.returns.iter().map(|back| &back.units.product_id);
+        of_holdings.chain(of_returns).all(|product_id| touched.products.contains(product_id))
     };
     let locked = changes.stock.iter().all(|change| touched.products.contains(&change.product_id))
         && changes.reservations.iter().all(|ReservationChange { to, .. }| {
@@ -99,6 +101,7 @@ fn write_level(
     rows[key] = Level::written(Stored {
         on_hand: found.on_hand + deltas.on_hand,
         reserved: found.reserved + deltas.reserved,
+        quarantined: found.quarantined + deltas.quarantined,
         ..change.after
     })?;
     Ok(())

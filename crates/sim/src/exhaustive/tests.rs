@@ -8,7 +8,8 @@ use super::actors;
 use super::batch::Item;
 use super::bounds::{Bounds, ONE_ORDER, TWO_ORDERS};
 use super::model::Model;
-use super::requests::Request;
+use super::orders_database::OrderRow;
+use super::requests::{Ask, Request};
 use super::search::{Explored, explore};
 use super::shell::Shell;
 
@@ -21,7 +22,9 @@ const LOCKS: Bounds = Bounds { locks: true, busy: 2, ..ONE_ORDER };
 fn every_state_of_orders_and_reservations_is_reached() {
     let model = whole(TWO_ORDERS).model;
     let statuses: BTreeSet<_> = model.orders.rows().iter().map(|row| row.order.status()).collect();
-    assert!(statuses.into_iter().eq(Status::ALL));
+    use Status::{Cancelled, Cancelling, Confirmed, Fulfilled, Fulfilling, Received, Rejected};
+    let plain = [Received, Confirmed, Rejected, Cancelling, Cancelled, Fulfilling, Fulfilled];
+    assert!(statuses.into_iter().eq(plain));
     let has = |what: fn(&Reservation) -> bool| model.stock.reservations().iter().any(what);
     assert!(has(|found| found.state() == ReservationState::Reserved));
     assert!(has(|found| found.state() == ReservationState::Rejected));
@@ -73,6 +76,46 @@ fn every_cell_of_both_tables_is_reached() {
     assert_eq!(of_stock.collect::<BTreeSet<_>>(), cells(&expected));
 }
 
+/// Every status is reached once orders are paid and changed, and what Inventory knows of them.
+#[test]
+fn every_status_of_an_order_that_waits_for_its_payment_is_reached() {
+    let asks: &[Ask] = &[Ask::Pay, Ask::Expire, Ask::ShipMug];
+    let model = whole(Bounds { asks, ..ONE_ORDER }).model;
+    let statuses: BTreeSet<_> = model.orders.rows().iter().map(|row| row.order.status()).collect();
+    let missing: Vec<_> =
+        Status::ALL.into_iter().filter(|status| !statuses.contains(status)).collect();
+    assert_eq!(missing, [Status::Rejected], "there is stock for one order");
+    let owed = |status| {
+        let mut rows = model.orders.rows().iter().filter(|row| row.order.status() == status);
+        rows.any(|row| row.told.refund_due() > 0)
+    };
+    assert!(owed(Status::Cancelled) && !owed(Status::Confirmed));
+}
+
+/// A late payment finds that another order has the unit: the order stays expired, and the money is
+/// owed.
+#[test]
+fn a_late_payment_may_find_nothing() {
+    let model = whole(Bounds { asks: &[Ask::Pay, Ask::Expire], ..TWO_ORDERS }).model;
+    let mut rows = model.orders.rows().iter();
+    let is_owed = |row: &&OrderRow| {
+        row.order.status() == Status::Expired && row.told.paid() > 0 && row.told.refund_due() > 0
+    };
+    let owed = rows.find(is_owed).expect("it is reached");
+    assert!(owed.told.facts().is_some_and(|facts| !facts.shortages.is_empty()));
+}
+
+/// What comes back is counted once, and where Inventory has a location for it.
+#[test]
+fn units_that_came_back_are_booked() {
+    let asks: &[Ask] = &[Ask::ShipMug, Ask::ReturnElsewhere];
+    let model = whole(Bounds { asks, ..ONE_ORDER }).model;
+    let mut returns = model.stock.reservations().iter().flat_map(|found| &found.returns);
+    let back = returns.next().expect("it is reached");
+    assert_eq!((back.units.location_id.as_str(), back.booked_at.as_str()), ("nowhere", "main"));
+    assert_eq!((back.units.quarantined, back.movements.len()), (1, 1));
+}
+
 /// The order that a command of this code is about, and the command without it. `None` for a
 /// placement and a delivery.
 fn described(code: u8, model: &Model) -> Option<(u8, String)> {
@@ -80,8 +123,8 @@ fn described(code: u8, model: &Model) -> Option<(u8, String)> {
     let text = match code.checked_sub(Item::Message(0).code()) {
         Some(number) => model.messages.name(number),
         None => {
-            let requests = orders.map(|order| [Request::Cancel(order), Request::Fulfill(order)]);
-            let mut requests = requests.into_iter().flatten();
+            let of = |order| Ask::ALL.into_iter().map(move |ask| Request::Ask(order, ask));
+            let mut requests = orders.into_iter().flat_map(of);
             requests.find(|request| request.code() == code)?.describe()
         }
     };

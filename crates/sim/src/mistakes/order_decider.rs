@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::answers::StockAllocated;
 use contract::{Facts, OrderId};
 use orders_core::decide::{
-    LoadedOrders, OrderChange, OrderCommand, OrdersDecision, Origin, decide,
+    LoadedOrders, OrderChange, OrderCommand, OrderRequest, OrdersDecision, Origin, decide,
 };
-use orders_core::history::{Entry, Event};
+use orders_core::history::{Entry, EntryKind, Event, Intended};
 use orders_core::order::Order;
 use orders_core::registers::Reading;
-use orders_core::status::Status;
+use orders_core::status::{Purpose, Status};
 
 thread_local! {
     /// The orders as this thread's batches have loaded them last.
@@ -58,10 +58,13 @@ pub(super) fn decide_on_old_orders(
 }
 
 /// Lets a change begin where the stored order is.
-fn overwrite(change: &mut OrderChange, found: &LoadedOrders) {
+pub(super) fn overwrite(change: &mut OrderChange, found: &LoadedOrders) {
     if let Some(order) = found.orders.get(&change.order_id) {
-        let in_flight = order.registers.in_flight();
-        change.from = Origin::Stored { last_seq: order.last_seq, in_flight };
+        change.from = Origin::Stored {
+            last_seq: order.last_seq,
+            in_flight: order.registers.in_flight(),
+            has_deadline: order.deadline().is_some(),
+        };
     }
 }
 
@@ -157,12 +160,20 @@ pub(super) fn cancel_although_shipped(
 
 /// The orders of which the first command of the batch is a cancellation.
 fn first_cancellations(batch: &[OrderCommand]) -> impl Iterator<Item = OrderId> {
+    first_commands(batch)
+        .filter(|command| match command {
+            OrderCommand::Request { request, .. } => {
+                matches!(**request, OrderRequest::Cancel { .. })
+            }
+            _ => false,
+        })
+        .map(OrderCommand::order_id)
+}
+
+/// The commands that are the first of the batch about their order.
+pub(super) fn first_commands(batch: &[OrderCommand]) -> impl Iterator<Item = &OrderCommand> {
     let mut seen = BTreeSet::new();
-    let first = batch.iter().filter(move |command| seen.insert(command.order_id()));
-    first.filter_map(|command| match command {
-        OrderCommand::Cancel { order_id, .. } => Some(*order_id),
-        _ => None,
-    })
+    batch.iter().filter(move |command| seen.insert(command.order_id()))
 }
 
 /// Facts that grant less than is wanted make the order want no more, at the same revision.
@@ -180,16 +191,14 @@ pub(super) fn facts_rewrite_intent(
         };
         let Some(last) = change.entries.last() else { continue };
         if last.status == Status::Rejected {
-            let event = Event::Intended {
-                revision: state.revision,
-                actor: None,
-                reason: None,
+            let event = Event::Intended(Box::new(Intended {
                 wanted: Some(ordered.nothing()),
-                shipped: None,
-            };
+                ..Intended::unchanged(state.revision, Purpose::Cancel)
+            }));
             state.last_seq += 1;
             let entry = Entry { seq: state.last_seq, event, ..last.clone() };
             change.entries.push(entry);
+            change.kinds.push(EntryKind::Status(Status::Rejected));
         }
     }
     decision

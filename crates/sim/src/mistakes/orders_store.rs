@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use contract::commands::{AllocateStock, COMMANDS_CHANNEL};
 use contract::{OrderId, codec};
 use orders::store::{
-    Backlog, Filter, Lease, MadeDue, OrderStore, OrderSummary, OrderView, PendingFilter,
-    PendingPage,
+    Backlog, DeadlineLease, DueDeadline, Filter, Lease, MadeDue, OrderStore, OrderSummary,
+    OrderView, Overdue, PendingFilter, PendingPage,
 };
 use orders_core::decide::{DecideOrders, DecidedOrder, LoadedOrders, OrderCommand, Receipt};
 use platform::admin::Requester;
@@ -138,6 +138,14 @@ impl<M: Mistake> OrderStore for Mistaken<M> {
 
     async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure> {
         self.0.lease(lease).await
+    }
+
+    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<Vec<DueDeadline>, Failure> {
+        self.0.right().lease_deadlines(lease).await
+    }
+
+    async fn overdue(&self) -> Result<Overdue, Failure> {
+        self.0.right().overdue().await
     }
 
     async fn quarantine(&self, entries: Vec<Quarantined>) -> Result<usize, Failure> {

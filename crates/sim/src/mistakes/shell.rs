@@ -28,14 +28,14 @@ pub(super) fn publish_before_commit(
     bounds: Bounds,
 ) {
     if let Request::Place(_) = request {
-        let batch = [order_command(request, bounds)];
+        let batch = [order_command(request, bounds, 0)];
         let decision = decide(LATER_MICROS, &batch, LoadedOrders::default());
         let published = decision.decided.into_iter().filter_map(|one| one.publish);
-        state.sent |= published.map(|command| messages.command(command)).sum::<u32>();
+        state.sent |= published.map(|command| messages.command(command)).sum::<u128>();
     }
 }
 
 /// The sweeper publishes nothing of what it has leased.
-pub(super) fn sweeper_stops(_: u32) -> u32 {
+pub(super) fn sweeper_stops(_: u128) -> u128 {
     0
 }

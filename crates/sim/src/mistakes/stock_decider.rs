@@ -45,7 +45,7 @@ pub(super) fn release_twice(
 }
 
 /// The Order Service's commands that are the first of the batch about their order.
-fn first_commands(batch: &[InventoryCommand]) -> impl Iterator<Item = &AllocateStock> {
+pub(super) fn first_commands(batch: &[InventoryCommand]) -> impl Iterator<Item = &AllocateStock> {
     let mut seen = BTreeSet::new();
     let commands = batch.iter().filter_map(|command| match command {
         InventoryCommand::Allocate(command) => Some(&**command),
@@ -78,6 +78,7 @@ pub(super) fn deltas_not_summed(
         let deltas = last.expect("a level changes by a movement").deltas;
         change.before.on_hand = change.after.on_hand - deltas.on_hand;
         change.before.reserved = change.after.reserved - deltas.reserved;
+        change.before.quarantined = change.after.quarantined - deltas.quarantined;
     }
     decision
 }
@@ -161,8 +162,8 @@ pub(super) fn decide_on_old_levels(
     for (product_id, levels) in &mut mixed.levels {
         for (location_id, level) in levels {
             let old = read.levels.get(product_id).and_then(|levels| levels.get(location_id));
-            let Level { on_hand, reserved, .. } = *old.unwrap_or(level);
-            *level = Level { on_hand, reserved, ..*level };
+            let Level { on_hand, reserved, quarantined, .. } = *old.unwrap_or(level);
+            *level = Level { on_hand, reserved, quarantined, ..*level };
         }
     }
     absolute(found, decide(now_micros, batch, mixed))

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Method;
+use orders_core::status::Status;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -136,31 +137,32 @@ impl Reader {
     }
 }
 
+/// What each entry of a history is, and the status after it.
+type History = Vec<(String, String)>;
+
 /// The events tell each history once: every entry, in its order.
 fn check_histories(events: &[Value], orders: &[OrderRow]) -> Result<(), Violation> {
-    let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut told: BTreeMap<String, History> = BTreeMap::new();
     for event in events {
         let subject = text(event, "subject");
-        let statuses = told.entry(subject.clone()).or_default();
-        statuses.push(text(&event["data"], "status"));
-        let seq = statuses.len();
-        let named = [text(event, "id"), text(event, "sequence"), text(event, "type")];
-        let status = &statuses[seq - 1];
-        let expected = [
-            format!("{subject}.{seq}"),
-            format!("{seq:010}"),
-            format!("dev.lastro.order.{status}"),
-        ];
+        let kinds = told.entry(subject.clone()).or_default();
+        let kind = text(event, "type").replace("dev.lastro.order.", "");
+        kinds.push((kind, text(&event["data"], "status")));
+        let seq = kinds.len();
+        let named = [text(event, "id"), text(event, "sequence")];
+        let expected = [format!("{subject}.{seq}"), format!("{seq:010}")];
         if named != expected {
             return broken("R29", format!("after {} entries comes {event}", seq - 1));
         }
     }
-    let histories = orders.iter().map(|order| {
-        let later = order.history().iter().map(|entry| entry.status.as_str().to_owned());
-        let history = std::iter::once("received".to_owned()).chain(later).collect();
-        (order.order_id.to_string(), history)
-    });
-    let histories: BTreeMap<String, Vec<String>> = histories.collect();
+    let mut histories: BTreeMap<String, History> = BTreeMap::new();
+    for order in orders {
+        let statuses = order.history().iter().map(|entry| entry.status);
+        let statuses = std::iter::once(Status::Received).chain(statuses);
+        let told = order.registers()?.kinds.into_iter().zip(statuses);
+        let told = told.map(|(kind, status)| (kind.to_owned(), status.as_str().to_owned()));
+        histories.insert(order.order_id.to_string(), told.collect());
+    }
     if told == histories {
         return Ok(());
     }
@@ -183,8 +185,9 @@ fn check_stock(events: &[Value], movements: &[MovementRow]) -> Result<(), Violat
         let end = ends.entry(key.clone()).or_default();
         let levels = ledgers.get(&key).map(Vec::as_slice).unwrap_or_default();
         let level = levels.iter().find(|level| level.seq == to);
-        let shown = ["on_hand", "reserved"].map(|name| data[name].as_i64());
-        let is_level = level.is_some_and(|at| shown == [Some(at.on_hand), Some(at.reserved)]);
+        let shown = ["on_hand", "reserved", "quarantined"].map(|name| data[name].as_i64());
+        let is_level =
+            level.is_some_and(|at| shown == [at.on_hand, at.reserved, at.quarantined].map(Some));
         let id = format!("{}/{}.{to}", key.0, key.1);
         if from != *end + 1 || to < from || !is_level || text(event, "id") != id {
             return broken("R29", format!("after movement {end} comes {event}"));

@@ -7,7 +7,7 @@ use contract::OrderId;
 use http::Method;
 use orders_core::status::Status;
 
-use super::MAX_ATTEMPTS;
+use super::{MAX_ATTEMPTS, changes};
 use crate::client::{Call, Reply, ask};
 use crate::config::Fault;
 use crate::history::{Heard, Purchase};
@@ -20,7 +20,8 @@ pub(crate) async fn request(world: &Arc<World>) {
     if world.faults.happens(Fault::Rubbish) {
         send_malformed(world).await;
     }
-    match world.random.below(12) {
+    match world.random.below(24) {
+        12.. => changes::request(world).await,
         0..=4 => buy(world, None).await,
         5 => buy_twice_at_once(world).await,
         6 => reuse_a_key(world).await,
@@ -34,6 +35,16 @@ pub(crate) async fn request(world: &Arc<World>) {
 async fn buy(world: &Arc<World>, key: Option<String>) {
     let purchase = wanted(world, key);
     settle(world, purchase, MAX_ATTEMPTS).await;
+    let bought = world.history().purchases[purchase].clone();
+    let within_s = bought.pays_within_s.and_then(|seconds| u64::try_from(seconds).ok());
+    if let (Some(within_s), Some(order_id)) = (within_s, bought.order_ids.first().copied()) {
+        let world = world.clone();
+        world.history().payers += 1;
+        world.clone().executor.spawn(None, async move {
+            changes::pay_sometime(&world, order_id, within_s).await;
+            world.history().payers -= 1;
+        });
+    }
 }
 
 /// Repeats the request until its outcome is known, at most `attempts` times. Without a key it is
@@ -71,10 +82,23 @@ fn wanted(world: &Arc<World>, key: Option<String>) -> usize {
     let number = history.purchases.len();
     let customer_id = format!("customer-{number}");
     let key = key.or_else(|| random.chance(800).then(|| format!("key-{number}")));
-    let body = format!(r#"{{"customer_id":"{customer_id}","products":[{}]}}"#, products.join(","));
+    let pays_within_s = random.chance(400).then(|| *random.pick(&[60, 60, 90, 600]));
+    let payment = pays_within_s
+        .map(|seconds: i64| format!(r#","payment":{{"within_s":{seconds}}}"#))
+        .unwrap_or_default();
+    let products = products.join(",");
+    let body = format!(r#"{{"customer_id":"{customer_id}","products":[{products}]{payment}}}"#);
     let heard = Vec::new();
     let order_ids = BTreeSet::new();
-    history.begin_purchase(Purchase { customer_id, key, lines, body, heard, order_ids })
+    history.begin_purchase(Purchase {
+        customer_id,
+        key,
+        pays_within_s,
+        lines,
+        body,
+        heard,
+        order_ids,
+    })
 }
 
 async fn place(world: &Arc<World>, purchase: usize) -> Reply {
@@ -109,7 +133,7 @@ fn is_shared(world: &World, key: Option<&str>) -> bool {
 }
 
 /// Records that a client got the status of an order: the order must have had it.
-fn acknowledge(world: &World, order_id: OrderId, status: Status) {
+pub(crate) fn acknowledge(world: &World, order_id: OrderId, status: Status) {
     world.history().acknowledge(order_id, status);
     let row = world.monitor.databases().order(order_id);
     if !row.as_ref().is_some_and(|row| row.was(status)) {
@@ -159,7 +183,7 @@ async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
         }
         let reply = ask(world, Service::Orders, call).await;
         match (reply.heard, reply.order()) {
-            (Heard::Done, Some((order_id, status))) if leads_to(verb).contains(&status) => {
+            (Heard::Done, Some((order_id, status))) if was_led_to(world, verb, order_id) => {
                 acknowledge(world, order_id, status);
             }
             (Heard::Refused, _)
@@ -179,20 +203,20 @@ async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
     }
 }
 
-/// The status of an order after the request was accepted.
-fn leads_to(verb: &str) -> [Status; 2] {
-    match verb {
-        "cancel" => [Status::Cancelling, Status::Cancelled],
-        _ => [Status::Fulfilling, Status::Fulfilled],
-    }
+/// Whether the order has had the status that the request leads to. Others may have changed it since.
+fn was_led_to(world: &World, verb: &str, order_id: OrderId) -> bool {
+    let row = world.monitor.databases().order(order_id);
+    let status = if verb == "cancel" { Status::Cancelling } else { Status::Fulfilling };
+    row.is_some_and(|row| row.was(status))
 }
 
-/// An order cannot be cancelled if it was rejected or is being fulfilled. It can be fulfilled only
-/// when it is confirmed, and every order has had another status.
+/// An order cannot be cancelled if it was rejected, or if something of it was shipped. It can be
+/// fulfilled only when it is confirmed or changed, and every order has had another status.
 fn may_be_refused(world: &World, verb: &str, order_id: OrderId) -> bool {
     let row = world.monitor.databases().order(order_id);
-    let was = |status| row.as_ref().is_some_and(|row| row.was(status));
-    verb != "cancel" || was(Status::Rejected) || was(Status::Fulfilling)
+    let registers = row.as_ref().and_then(|row| row.registers().ok());
+    let has_shipped = registers.is_some_and(|registers| registers.shipments().next().is_some());
+    verb != "cancel" || row.is_some_and(|row| row.was(Status::Rejected)) || has_shipped
 }
 
 async fn look(world: &Arc<World>) {

@@ -46,7 +46,10 @@ async fn insist(world: &Arc<World>, path: String, body: &Value) {
 pub(crate) async fn request(world: &Arc<World>) {
     let random = &world.random;
     let product = random.below(world.config.products.max(2) - 1);
-    let change = match random.below(6) {
+    let change = match random.below(9) {
+        6 => json!({"kind": "quarantine", "quantity": 1, "reason": "looked odd"}),
+        7 => json!({"kind": "unquarantine", "quantity": 1, "reason": "is fine"}),
+        8 => json!({"kind": "write_off", "quantity": 1, "reason": "is broken"}),
         0..=2 => json!({"kind": "receive", "quantity": random.within(1..=8)}),
         3 => json!({"kind": "adjust", "quantity": -1, "reason": "broken"}),
         4 => json!({"kind": "adjust", "quantity": 2, "reason": "found"}),
@@ -90,7 +93,7 @@ pub(crate) async fn settle(world: &Arc<World>, stocking: usize, attempts: usize)
         let reply = ask(world, Service::Inventory, call).await;
         world.history().stockings[stocking].heard.push(reply.heard);
         if reply.heard == Heard::Refused
-            && !["stock_changed", "below_reserved"].contains(&reply.code())
+            && !["stock_changed", "below_reserved", "quantity_unavailable"].contains(&reply.code())
         {
             world
                 .monitor

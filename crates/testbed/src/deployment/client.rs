@@ -211,6 +211,40 @@ impl Deployment {
     }
 }
 
+/// Changes of orders.
+impl Deployment {
+    /// Places an order that waits for its payment, which must be reserved, and returns its id.
+    pub async fn reserved(&self, products: &[(&str, u32)]) -> String {
+        let answer = self.post_with("/api/orders", &[WAIT], &with_payment(products)).await;
+        assert_eq!(answer.text_at("/status"), "reserved", "{answer:?}");
+        answer.text_at("/order_id")
+    }
+
+    /// Records a payment of what the order costs, and waits for the outcome.
+    pub async fn pay(&self, id: &str, reference: &str) -> Response {
+        let payment = json!({"reference": reference});
+        self.post_with(&format!("/api/orders/{id}/pay"), &[WAIT], &payment).await
+    }
+
+    /// Lets the deadlines of all orders pass that wait for their payment; there must be some.
+    pub async fn let_deadlines_pass(&self) {
+        self.write_past("orders", "UPDATE payment_deadlines SET pay_by = 0", &[]).await;
+    }
+
+    /// Asks for `cancellations`, `shipments` or `returns` of the order, and waits for the outcome.
+    pub async fn change(&self, id: &str, what: &str, key: &str, body: &Value) -> Response {
+        let headers = [("idempotency-key", key), WAIT];
+        self.post_with(&format!("/api/orders/{id}/{what}"), &headers, body).await
+    }
+}
+
+/// The body of an order like [`order`] that waits ten minutes for its payment.
+pub fn with_payment(products: &[(&str, u32)]) -> Value {
+    let mut body = order(products);
+    body["payment"] = json!({"within_s": 600});
+    body
+}
+
 /// The body of an order of these products, each at a price of 10.00.
 pub fn order(products: &[(&str, u32)]) -> Value {
     let line = |(product_id, quantity): &(&str, u32)| json!({"product_id": product_id, "quantity": quantity, "price": 10});

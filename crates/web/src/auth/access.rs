@@ -1,6 +1,7 @@
 //! Whether a client is still let in while its answer takes long: a stream, a page that is waited
 //! for, or a file that is counted.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -16,13 +17,19 @@ use crate::problem::Problem;
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// The key or token with which a request was let in.
-#[derive(Debug)]
 pub struct Access {
     authenticator: Authenticator,
     /// The key or token; `None` if the client needed none.
     sent: Option<Box<str>>,
     principal: Principal,
     next_check: Instant,
+}
+
+/// Says nothing of the key or token.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("principal", &self.principal).finish_non_exhaustive()
+    }
 }
 
 impl Access {

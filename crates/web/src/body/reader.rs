@@ -92,9 +92,46 @@ impl<'a> Reader<'a> {
         &mut self,
         name: &'static str,
         count: RangeInclusive<usize>,
-        mut read: impl FnMut(&mut Reader<'_>) -> Option<T>,
+        read: impl FnMut(&mut Reader<'_>) -> Option<T>,
     ) -> Option<Vec<T>> {
         let (position, node) = self.require(name)?;
+        self.items(position, node, count, read)
+    }
+
+    /// Reads a member that may be absent or null, and that otherwise is like that of
+    /// [`array`](Self::array).
+    pub fn optional_array<T>(
+        &mut self,
+        name: &'static str,
+        count: RangeInclusive<usize>,
+        read: impl FnMut(&mut Reader<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        match self.ask(name)? {
+            (_, Node::Null) => None,
+            (position, node) => self.items(position, node, count, read),
+        }
+    }
+
+    /// Reads a member that may be absent or null, and that otherwise is an object. `read` reads the
+    /// object and returns `None` after a fault.
+    pub fn optional_object<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+    ) -> Option<T> {
+        match self.ask(name)? {
+            (_, Node::Null) => None,
+            (position, node) => self.item(position, node, read),
+        }
+    }
+
+    fn items<T>(
+        &mut self,
+        position: Position,
+        node: &Node,
+        count: RangeInclusive<usize>,
+        mut read: impl FnMut(&mut Reader<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let Node::Array(items) = node else {
             return self.fault(position, wrong_type("an array", node));
         };
@@ -363,6 +400,46 @@ mod tests {
             ),
         ] {
             assert_eq!(faults(body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_optional_list_or_object_may_be_absent_or_null_and_is_read_as_strictly() {
+        type Parcel = (Option<Vec<i64>>, Option<String>);
+        let read = |body: &str| -> Result<Parcel, Vec<String>> {
+            let object = parse(body.as_bytes()).expect("JSON");
+            let mut body = Reader::new(&object);
+            let units =
+                body.optional_array("units", 1..=2, |unit| unit.required("n", integer(1..=10)));
+            let carrier =
+                body.optional_object("tracking", |tracking| tracking.required("carrier", text(5)));
+            let describe = |fault: &Fault| match &fault.at {
+                At::Pointer(pointer) => format!("{pointer} {}", fault.code.as_str()),
+                At::Parameter(name) => panic!("a body has no parameter {name}"),
+            };
+            body.finish(|| Some((units, carrier)))
+                .map_err(|problem| problem.faults.iter().map(describe).collect())
+        };
+        assert_eq!(read("{}"), Ok((None, None)));
+        assert_eq!(read(r#"{"units":null,"tracking":null}"#), Ok((None, None)));
+        assert_eq!(
+            read(r#"{"units":[{"n":2}],"tracking":{"carrier":"C"}}"#),
+            Ok((Some(vec![2]), Some("C".to_owned())))
+        );
+        for (body, faults) in [
+            (r#"{"units":[],"tracking":[]}"#, &["/units out_of_range", "/tracking wrong_type"][..]),
+            (r#"{"units":{},"tracking":"C"}"#, &["/units wrong_type", "/tracking wrong_type"]),
+            (
+                r#"{"tracking":{"by":"C","carrier":7},"units":[{"n":0}]}"#,
+                &[
+                    "/tracking/by unknown_field",
+                    "/tracking/carrier wrong_type",
+                    "/units/0/n out_of_range",
+                ],
+            ),
+            (r#"{"tracking":{}}"#, &["/tracking/carrier required"]),
+        ] {
+            assert_eq!(read(body).expect_err(body), faults, "{body}");
         }
     }
 

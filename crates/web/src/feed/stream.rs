@@ -68,18 +68,21 @@ struct Message {
 struct Open {
     service: &'static str,
     metrics: Metrics,
-    _permits: Permits,
+    /// `None` once they are given back.
+    permits: Option<Permits>,
 }
 
 impl Open {
     fn new(service: &'static str, metrics: Metrics, permits: Permits) -> Self {
         metrics.feed_stream_opened(service);
-        Self { service, metrics, _permits: permits }
+        Self { service, metrics, permits: Some(permits) }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        // A client that sees in the metrics that the stream is closed can open the next one.
+        drop(self.permits.take());
         self.metrics.feed_stream_closed(self.service);
     }
 }

@@ -242,11 +242,20 @@ impl FaultCode {
 }
 
 impl OwnCodes {
-    /// The codes of both services, for a program that runs both.
+    /// The codes of both services, for a program that runs both. A code that both have is listed
+    /// once.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
-        self.codes.extend(other.codes);
-        self.fault_codes.extend(other.fault_codes);
+        for code in other.codes {
+            if !self.codes.iter().any(|known| known.name == code.name) {
+                self.codes.push(code);
+            }
+        }
+        for code in other.fault_codes {
+            if !self.fault_codes.contains(&code) {
+                self.fault_codes.push(code);
+            }
+        }
         self
     }
 
@@ -373,6 +382,19 @@ mod tests {
         ];
         assert_eq!(names(own.fault_code_schema()), faults);
         assert_eq!(names(Code::schema()).len(), Code::COMMON.len());
+    }
+
+    #[test]
+    fn a_code_of_both_services_is_listed_once() {
+        let size = FaultCode::new("no_such_size");
+        let one = || OwnCodes { codes: vec![SOLD_OUT], fault_codes: vec![size] };
+        let again = Code::new(StatusCode::CONFLICT, "sold_out", "No unit is left");
+        let other = OwnCodes { codes: vec![again], ..one() };
+        let both = one().merge(other);
+        assert_eq!(
+            (both.codes.as_slice(), both.fault_codes.as_slice()),
+            (&[SOLD_OUT][..], &[size][..])
+        );
     }
 
     #[test]

@@ -41,7 +41,7 @@ async fn is_let_in(client: &Client<'_>, name: &str, body: &Value, refusal: u16) 
     let mut words = name.split(' ');
     let (method, path) = (words.next().expect("a method"), words.next().expect("a path"));
     let path = path.replace("{order_id}", "0197a9c4-0000-7000-8000-000000000000");
-    let path = path.replace("{id}", &"0".repeat(64));
+    let path = path.replace("{id}", &"0".repeat(64)).replace("{shipment_id}", "1");
     let path = path.replace("{product_id}", "MUG").replace("{location_id}", "main");
     let status = client.send(method, &path, &[], body).await.status;
     assert!(status == refusal || ![401, 403].contains(&status), "{name}: {status}");

@@ -1,6 +1,7 @@
 //! A broker that takes only small messages: what fits goes through, what does not is named, and
 //! everything goes through once the broker takes 1 MiB.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use testbed::{Deployment, Environment, Form, Nats, PATIENCE, eventually, order};
 
@@ -23,10 +24,8 @@ async fn a_backlog_of_large_orders_drains_as_far_as_its_messages_fit(form: Form)
 
     shop.environment.broker.as_mut().expect("a broker").kill().await;
     let large = order_of("large", 1);
-    let mut backlog = Vec::new();
-    for _ in 0..BACKLOG {
-        backlog.push(shop.place(&large).await.text_at("/order_id"));
-    }
+    let placed = (0..BACKLOG).map(async |_| shop.place(&large).await.text_at("/order_id"));
+    let mut backlog = join_all(placed).await;
     shop.environment.broker.as_mut().expect("a broker").restart().await;
     // Its answer names every location of every product.
     let too_large = shop.place(&order_of("split", LOCATIONS)).await.text_at("/order_id");
@@ -73,21 +72,20 @@ fn order_of(kind: &str, units: usize) -> Value {
 
 async fn stock(shop: &Deployment) {
     shop.stock("MUG", 10).await;
-    for line in 0..LINES {
-        shop.stock(&product("large", line), 1000).await;
-    }
+    join_all((0..LINES).map(async |line| shop.stock(&product("large", line), 1000).await)).await;
     for number in 0..LOCATIONS {
         let location = product("shelf", number);
         let path = format!("/api/inventory/locations/{location}");
         shop.put(&path, &json!({"name": "Shelf", "priority": number + 1})).await;
     }
-    for line in 0..LINES {
+    let splits = (0..LINES).map(async |line| {
         let split = product("split", line);
         shop.put(&format!("/api/inventory/products/{split}"), &json!({"name": "Split"})).await;
         for number in 0..LOCATIONS {
             shop.receive(&split, &product("shelf", number), 1).await;
         }
-    }
+    });
+    join_all(splits).await;
 }
 
 /// What the programs report once one of them names this order.

@@ -199,6 +199,25 @@ pub(crate) async fn a_payment_and_a_deadline_of_one_batch_have_one_winner(fresh:
     fresh.must_be_sound().await;
 }
 
+pub(crate) async fn an_order_that_is_paid_before_it_is_answered_stays_received(fresh: Fresh) {
+    fresh.run(vec![place_to_pay(1, 60), place_to_pay(2, 60), place_to_pay(3, 60)]).await;
+    fresh.run(vec![pay(1, "a"), pay(2, "b")]).await;
+    let received = Filter { statuses: vec![Status::Received], limit: 9, ..Filter::default() };
+    let listed = fresh.store.orders(received).await.expect("a page");
+    let listed: Vec<_> = listed.iter().map(|order| (order.order_id, order.status)).collect();
+    assert_eq!(listed, [3, 2, 1].map(|n| (id(n), Status::Received)));
+    assert_eq!((fresh.view(1).await.history.len(), fresh.pending(1).await), (1, Some(1)));
+    fresh.must_be_sound().await;
+    fresh.run(vec![reserved(1), rejected(2), reserved(3)]).await;
+    let [paid, owed, due] = [fresh.view(1).await, fresh.view(2).await, fresh.view(3).await];
+    assert_eq!(
+        [paid.status, owed.status, due.status],
+        [Status::Confirmed, Status::Rejected, Status::Reserved]
+    );
+    assert_eq!(owed.balance.map(|balance| balance.refund_due_minor), Some(6997));
+    fresh.must_be_sound().await;
+}
+
 pub(crate) async fn a_refund_is_due_exactly_while_the_arithmetic_says_so(fresh: Fresh) {
     let stored = async |n| {
         let audit = fresh.audit.orders_by_id(vec![id(n)]).await.expect("a read").remove(0);

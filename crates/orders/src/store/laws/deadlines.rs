@@ -39,7 +39,7 @@ pub(crate) async fn a_deadline_is_there_exactly_while_the_order_is_reserved(fres
     for (n, expected) in [(1, None), (2, None), (3, None), (4, Some(67)), (5, None)] {
         assert_eq!(fresh.pay_by(n).await, expected, "{n}");
     }
-    assert_eq!(fresh.audit.last_deadline().await.expect("a read").is_some(), true);
+    assert!(fresh.audit.last_deadline().await.expect("a read").is_some());
     let deadlines = fresh.audit.deadlines_after(None, 10).await.expect("a page");
     assert_eq!(deadlines.len(), 1);
     assert!(deadlines[0].has_order);

@@ -5,7 +5,10 @@ use storage::postgres::{Roles, migrate};
 use testbed::{PATIENCE, as_role, copy_of_database, eventually, fresh_database, postgres};
 
 use super::*;
-use crate::store::laws::{Fresh, START, cancel, id, pairing, place, reserved, store_laws};
+use crate::store::laws::{
+    Fresh, HISTORY_OF_CHANGES, START, cancel, changed_orders, id, pairing, place, reserved,
+    store_laws,
+};
 use crate::store::{OrderAuditStore, Pick};
 
 mod interleavings;
@@ -189,6 +192,28 @@ async fn the_views_show_an_order_to_people() {
     let confirmed = format!("2 confirmed {units}");
     let cancelling = r#"3 cancelling [["456",0],["789",0]]"#.to_owned();
     assert_eq!(shown(history).await, ["1 received".to_owned(), confirmed, cancelling]);
+}
+
+#[tokio::test]
+async fn the_views_show_payments_and_changes_to_people() {
+    let (store, _, url) = opened().await;
+    store.run(changed_orders(), decide).await.expect("two orders");
+    let operator = postgres(&url).await;
+    let shown = async |sql: &str| {
+        let rows = operator.query(sql, &[]).await.expect("a view");
+        rows.iter().map(|row| row.get("shown")).collect::<Vec<String>>()
+    };
+    let list = "SELECT concat_ws(' ', status, options, coalesce(pay_by::text, '-'), refund_due_minor) AS shown
+                FROM order_list ORDER BY order_id";
+    let payment = r#"{"payment":{"within_s":60}}"#;
+    let [pay_by, owed] = [START.0 + 60_000_000, 2999];
+    assert_eq!(
+        shown(list).await,
+        [format!("reserved {payment} {pay_by} 0"), format!("amending {payment} - {owed}")]
+    );
+    let history = "SELECT concat_ws(' ', seq, status, payment, key, wanted, shipped) AS shown
+                   FROM order_history WHERE order_id = '00000000-0000-0000-0000-000000000002' ORDER BY seq";
+    assert_eq!(shown(history).await, HISTORY_OF_CHANGES);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::store::laws::{
-    Fresh, START, cancel, fulfill, id, pairing, place, placement, reserved, store_laws,
+    Fresh, HISTORY_OF_CHANGES, START, cancel, changed_orders, fulfill, id, pairing, place,
+    placement, reserved, store_laws,
 };
 use platform::clock::ManualClock;
 use platform::quarantine::QuarantineFilter;
@@ -142,6 +143,33 @@ async fn the_views_show_an_order_to_people() {
     let units = r#"[["456","main",1],["789","main",2]]"#;
     let [confirmed, fulfilling] = [format!("2 confirmed {units}"), format!("3 fulfilling {units}")];
     assert_eq!(shown(history), ["1 received ".to_owned(), confirmed, fulfilling]);
+}
+
+#[tokio::test]
+async fn the_views_show_payments_and_changes_to_people() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("orders.db");
+    let store = Sqlite::open_inline(&path, Arc::new(ManualClock::at(START))).expect("a new file");
+    let batch = changed_orders();
+    store.run(batch, orders_core::decide::decide).await.expect("two orders");
+    drop(store);
+    let raw = storage::sqlite::open_writer(&path, MIGRATIONS).expect("opened by hand");
+    let shown = |sql: &str| -> Vec<String> {
+        let mut statement = raw.prepare(sql).expect("a view");
+        let rows = statement.query_map([], |row| row.get("shown")).expect("rows");
+        rows.map(|row| row.expect("a text")).collect()
+    };
+    let list = "SELECT status || ' ' || options || ' ' || coalesce(pay_by, '-') || ' ' || refund_due_minor AS shown
+                FROM order_list ORDER BY order_no";
+    let payment = r#"{"payment":{"within_s":60}}"#;
+    let [pay_by, owed] = [START.0 + 60_000_000, 2999];
+    assert_eq!(
+        shown(list),
+        [format!("reserved {payment} {pay_by} 0"), format!("amending {payment} - {owed}")]
+    );
+    let history = "SELECT concat_ws(' ', seq, status, payment, key, wanted, shipped) AS shown
+                   FROM order_history WHERE order_id LIKE '%2' ORDER BY seq";
+    assert_eq!(shown(history), HISTORY_OF_CHANGES);
 }
 
 /// Batches on both sides of a border between two stretches of the index of customers.

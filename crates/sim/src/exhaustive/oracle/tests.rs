@@ -41,13 +41,13 @@ fn every_damage_to_an_order_or_its_reservation_breaks_an_invariant() {
             row.history.push(again);
         }),
         ("INV-4", Cancelling, Reserved, |row, _| {
-            if let Event::Intended { revision, .. } = &mut row.history[0].event {
-                *revision = revision.next();
+            if let Event::Intended(intended) = &mut row.history[0].event {
+                intended.revision = intended.revision.next();
             }
         }),
         ("INV-4", Fulfilling, Reserved, |row, _| {
-            if let Event::Intended { wanted, .. } = &mut row.history[1].event {
-                *wanted = Some(row.order.terms.ordered().nothing());
+            if let Event::Intended(intended) = &mut row.history[1].event {
+                intended.wanted = Some(row.order.terms.ordered().nothing());
             }
         }),
         ("INV-4", Confirmed, Reserved, |row, _| {

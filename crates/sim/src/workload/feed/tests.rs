@@ -3,6 +3,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
+use crate::fold::Content;
 
 const ORDER: OrderId = OrderId(Uuid::from_u128(7));
 
@@ -14,10 +15,10 @@ fn order() -> OrderRow {
         total_minor: 1,
         key: None,
         first_digest: Vec::new(),
-        lines: Vec::new(),
-        created_at: 0,
+        content: Content { lines: Vec::new(), pays_within_s: None, created_at: 0 },
         state: None,
         pending: None,
+        deadline: None,
     }
 }
 
@@ -50,7 +51,8 @@ fn movement(number: i64) -> MovementRow {
         kind: "receive".to_owned(),
         on_hand_delta: 5,
         reserved_delta: 0,
-        after: Level { on_hand: 5 * number, reserved: 0, seq: number },
+        quarantined_delta: 0,
+        after: Level { on_hand: 5 * number, seq: number, ..Level::default() },
         order_id: None,
         reference: None,
     }
@@ -61,7 +63,7 @@ fn moved(from: i64, to: i64, on_hand: i64) -> Value {
         "id": format!("p/l.{to}"),
         "data": {
             "product_id": "p", "location_id": "l", "from_seq": from, "to_seq": to,
-            "on_hand": on_hand, "reserved": 0,
+            "on_hand": on_hand, "reserved": 0, "quarantined": 0,
         },
     })
 }

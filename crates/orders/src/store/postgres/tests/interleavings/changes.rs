@@ -52,6 +52,27 @@ async fn a_payment_beside_the_deadline_is_in_time_or_late() {
     run(&race, prepare, batches, check).await;
 }
 
+/// Both are recorded, and the order never waits for the payment that is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_beside_the_answer_of_inventory_confirms_the_order() {
+    let race = race(&ONE_BY_ONE).await;
+    let prepare = async |run| {
+        run_until_done(&race.witness, Arc::new([place_to_pay(number(run, 1), 60)])).await;
+    };
+    let batches = |run| {
+        let order = number(run, 1);
+        [vec![pay(order, "ch_1")], vec![reserved(order)]]
+    };
+    let check = async |run, [paid, settled]: [Vec<OrderOutcome>; 2]| {
+        assert!(changed(&paid), "{paid:?}");
+        assert!(matches!(settled[0], OrderOutcome::Settled { .. }), "{settled:?}");
+        let order = judged(&race, run).await;
+        assert_eq!((order.status, order.history.len()), (Status::Confirmed, 2));
+        assert_eq!(pending(&race, run).await, None);
+    };
+    run(&race, prepare, batches, check).await;
+}
+
 /// Twice the same payment: it is recorded once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_payment_beside_its_repeat_is_one_payment() {

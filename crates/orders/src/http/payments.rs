@@ -1,0 +1,98 @@
+//! `POST /api/orders/{order_id}/pay` and `/refunds`.
+
+use axum::extract::Path;
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+use web::Json as JsonBody;
+use web::problem::{BodyProblems, Problem, WriteProblems};
+
+use super::change::Client;
+use super::request::changes::{self, NewPayment, NewRefund};
+use super::view::{ReceiptView, RefundView};
+
+/// The response to a refund.
+#[derive(Debug, Serialize, ToSchema)]
+struct RefundReceipt {
+    #[serde(flatten)]
+    receipt: ReceiptView,
+    refund: RefundView,
+}
+
+/// Record a payment
+///
+/// Records that an order was paid: no money is moved. A `reserved` order is `confirmed` at once, and
+/// Inventory is not asked. A payment after the deadline asks for the units again: the order is
+/// `reviving` until the Inventory Service answers. If there are too few units then, or if the order
+/// was cancelled or rejected, the money is recorded and `refund_due` says how much must be given
+/// back. The same `reference` is recorded once.
+#[utoipa::path(
+    post, path = "/api/orders/{order_id}/pay", tag = "orders", operation_id = "payOrder",
+    request_body = NewPayment,
+    params(
+        ("order_id" = String, Path),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds (at most 30) for the answer of the Inventory Service, if it is asked"),
+    ),
+    responses(
+        (status = 200, description = "The order as it is now", body = ReceiptView, headers(
+            ("Idempotent-Replayed" = Option<String>, description = "`true` if the payment with this reference was recorded before"),
+            ("Preference-Applied" = Option<String>, description = "The wait that the service applied"),
+        )),
+        (status = 404, description = "`order_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`already_paid`, `underpaid` or `payment_not_expected`; nothing was recorded", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
+        WriteProblems,
+        (status = 422, description = "`invalid_request` with every fault, or `idempotency_key_reused`: the reference was recorded with another amount", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn pay(
+    client: Client,
+    Path(order_id): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let order = client.order(&order_id).await?;
+    let payment = changes::payment(&body, order.terms.currency)?;
+    let done = client.change(&order, payment).await?;
+    Ok(done.answer(StatusCode::OK, ReceiptView::from(&done.order)))
+}
+
+/// Record a refund
+///
+/// Records that money of an order was given back: no money is moved. At most what was paid and not
+/// refunded can be, whatever `refund_due` says. The same `reference` is recorded once.
+#[utoipa::path(
+    post, path = "/api/orders/{order_id}/refunds", tag = "orders", operation_id = "refundOrder",
+    request_body = NewRefund,
+    params(
+        ("order_id" = String, Path),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds (at most 30) for the answer of the Inventory Service to an earlier change"),
+    ),
+    responses(
+        (status = 201, description = "The order as it is now, and the refund", body = RefundReceipt, headers(
+            ("Idempotent-Replayed" = Option<String>, description = "`true` if the refund with this reference was recorded before"),
+            ("Preference-Applied" = Option<String>, description = "The wait that the service applied"),
+        )),
+        (status = 404, description = "`order_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`refund_exceeds_payment` or `too_many_changes`; nothing was recorded", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
+        WriteProblems,
+        (status = 422, description = "`invalid_request` with every fault, or `idempotency_key_reused`: the reference was recorded with another amount", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn refund(
+    client: Client,
+    Path(order_id): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let order = client.order(&order_id).await?;
+    let currency = order.terms.currency;
+    let refund = changes::refund(&body, currency)?;
+    let done = client.change(&order, refund).await?;
+    let refund = done.made(|order, seq| {
+        let found = order.registers.refunds.iter().find(|refund| refund.seq == seq)?;
+        Some(RefundView::new(found, currency))
+    })?;
+    let receipt = ReceiptView::from(&done.order);
+    Ok(done.answer(StatusCode::CREATED, RefundReceipt { receipt, refund }))
+}

@@ -1,0 +1,162 @@
+//! The table of requests: what an order in each status answers to what is asked of it. A second
+//! opinion that shares no code with the services.
+
+use orders_core::status::Status;
+
+use super::Chance;
+use crate::coverage::{Answered, Asked, Coverage, OrderEvent};
+
+/// Whether an order in this status can answer so.
+pub(super) fn chance(status: Status, asked: Asked, answered: Answered) -> Chance {
+    let [must, may] = match asked {
+        Asked::Cancel => cancel(status),
+        Asked::Fulfill => fulfill(status),
+        Asked::Pay => pay(status),
+        Asked::Refund => refund(status),
+        Asked::CancelLines => cancel_lines(status),
+        Asked::Ship => ship(status),
+        Asked::Track => track(status),
+        Asked::CancelShipment => cancel_shipment(status),
+        Asked::Return => take_back(status),
+        Asked::Expire => expire(status),
+    };
+    if must.contains(&answered) {
+        Chance::Must
+    } else if may.contains(&answered) {
+        Chance::May
+    } else {
+        Chance::Never
+    }
+}
+
+/// The answers that must occur, and those that may.
+type Answers = [&'static [Answered]; 2];
+
+use Answered::{
+    AlreadyPaid, Busy, Done, Exceeds, Invalid, NoShipment, NotExpected, Repeated, Unavailable,
+    Underpaid,
+};
+use Status::{
+    Amending, Cancelled, Cancelling, Confirmed, Expired, Expiring, Fulfilled, Fulfilling, Received,
+    Rejected, Reserved, Reviving,
+};
+
+/// An order of which something is shipped is not cancelled as a whole.
+fn cancel(status: Status) -> Answers {
+    match status {
+        Received | Reserved | Expiring | Expired | Reviving => [&[Done], &[]],
+        Confirmed | Amending => [&[Done, Invalid], &[]],
+        Cancelling | Cancelled => [&[Repeated], &[]],
+        Rejected | Fulfilling | Fulfilled => [&[Invalid], &[]],
+    }
+}
+
+fn fulfill(status: Status) -> Answers {
+    match status {
+        Confirmed => [&[Done], &[]],
+        Amending => [&[Done, Busy], &[Repeated]],
+        Fulfilling | Fulfilled => [&[Repeated], &[]],
+        Received | Reserved | Rejected | Cancelling | Cancelled | Expiring | Expired | Reviving => {
+            [&[Invalid], &[]]
+        }
+    }
+}
+
+/// Money that comes is recorded, whatever became of the order.
+fn pay(status: Status) -> Answers {
+    match status {
+        Received => [&[Done, NotExpected], &[Repeated, AlreadyPaid, Underpaid]],
+        Reserved => [&[Done, Underpaid], &[AlreadyPaid]],
+        Confirmed => [&[Repeated, AlreadyPaid, NotExpected], &[]],
+        Amending | Fulfilling | Fulfilled => [&[NotExpected], &[Repeated, AlreadyPaid]],
+        Rejected | Cancelling | Cancelled => [&[Done, NotExpected], &[Repeated, AlreadyPaid]],
+        Expiring => [&[Done], &[Underpaid, AlreadyPaid]],
+        Expired => [&[Done], &[Repeated, AlreadyPaid, Underpaid]],
+        Reviving => [&[], &[Repeated, AlreadyPaid]],
+    }
+}
+
+fn refund(status: Status) -> Answers {
+    match status {
+        Confirmed | Cancelled => [&[Done, Repeated, Exceeds], &[]],
+        _ => [&[Exceeds], &[Done, Repeated]],
+    }
+}
+
+/// A repeat by the same key is answered whatever the status is.
+fn cancel_lines(status: Status) -> Answers {
+    match status {
+        Confirmed | Amending => [&[Done, Unavailable, Repeated], &[]],
+        Fulfilling | Fulfilled => [&[Unavailable], &[Repeated]],
+        Cancelling | Cancelled => [&[Invalid, Repeated], &[]],
+        _ => [&[Invalid], &[]],
+    }
+}
+
+fn ship(status: Status) -> Answers {
+    match status {
+        Confirmed => [&[Done, Unavailable, Repeated], &[]],
+        Amending => [&[Done, Busy, Unavailable, Repeated], &[]],
+        Fulfilling => [&[Unavailable, Repeated], &[Busy]],
+        Fulfilled => [&[Unavailable, Repeated], &[]],
+        Cancelling | Cancelled => [&[Invalid], &[Repeated]],
+        _ => [&[Invalid], &[]],
+    }
+}
+
+fn track(status: Status) -> Answers {
+    match status {
+        Confirmed | Amending | Fulfilling | Fulfilled => [&[Done, Repeated], &[NoShipment]],
+        Cancelling | Cancelled => [&[], &[Done, Repeated, NoShipment]],
+        _ => [&[], &[NoShipment]],
+    }
+}
+
+fn cancel_shipment(status: Status) -> Answers {
+    match status {
+        Confirmed | Amending => [&[Done, Repeated], &[Unavailable, NoShipment]],
+        Fulfilling => [&[Done], &[Repeated, Unavailable, NoShipment]],
+        Fulfilled => [&[Done, Unavailable], &[Repeated, NoShipment]],
+        Cancelling | Cancelled => [&[], &[Repeated, NoShipment]],
+        _ => [&[], &[NoShipment]],
+    }
+}
+
+fn take_back(status: Status) -> Answers {
+    match status {
+        Confirmed => [&[Done, Unavailable], &[Repeated]],
+        Amending => [&[Done, Unavailable, Repeated], &[]],
+        Fulfilling => [&[Done, Unavailable], &[Repeated]],
+        Fulfilled => [&[Done, Unavailable, Repeated], &[]],
+        _ => [&[Invalid], &[]],
+    }
+}
+
+/// The deadline changes nothing once the order was paid or cancelled.
+fn expire(status: Status) -> Answers {
+    match status {
+        Reserved => [&[Done], &[]],
+        Confirmed | Expiring | Expired => [&[Repeated], &[]],
+        Received | Rejected => [&[], &[]],
+        _ => [&[], &[Repeated]],
+    }
+}
+
+/// Prints how often each answer was given to each request.
+pub(super) fn print(coverage: &Coverage) {
+    super::header("request", Status::ALL.map(|status| status.as_str().to_owned()).as_slice());
+    for asked in Asked::ALL {
+        for answered in Answered::ALL {
+            let event = OrderEvent::Request(asked, answered);
+            let chances = Status::ALL.map(|status| chance(status, asked, answered));
+            if chances.iter().all(|chance| *chance == Chance::Never) {
+                continue;
+            }
+            let cells = Status::ALL.map(|status| {
+                let count = coverage.orders.get(&(status, event)).copied().unwrap_or(0);
+                super::cell(chance(status, asked, answered), count)
+            });
+            super::row(&format!("{asked:?} {answered:?}"), &cells);
+        }
+    }
+}
