@@ -39,6 +39,12 @@ impl Faults {
         *per_mille > 0 && random.below(1000 * rarity) < *per_mille
     }
 
+    /// Whether a fault of this world happens where there are few occasions for it.
+    pub(crate) fn happens_often(&self, fault: Fault) -> bool {
+        let (per_mille, random) = &self.chances[&fault];
+        !self.have_stopped() && *per_mille > 0 && random.below(1000) < 100
+    }
+
     pub(crate) fn stop(&self) {
         self.have_stopped.store(true, Ordering::Relaxed);
     }

@@ -263,6 +263,7 @@ impl Registers {
     fn kind(&self, step: &Step) -> &'static str {
         let status = step.status;
         match &step.made {
+            Made::Payment { .. } if self.status == Status::Reserved => status.as_str(),
             Made::Payment { .. } => "paid",
             Made::Refund { .. } => "refunded",
             Made::Tracking { .. } => "shipment.tracked",

@@ -86,7 +86,7 @@ impl Port {
 
     /// Stands still, sometimes for longer than a lease lasts.
     pub(crate) async fn freeze(&self) {
-        if self.world.faults.happens(Fault::Slowness) {
+        if self.world.faults.happens_often(Fault::Slowness) {
             let longest = *self.world.random.pick(&[5_000, 60_000]);
             tokio::time::sleep(self.world.random.millis(0..=longest)).await;
         }
@@ -129,7 +129,11 @@ impl Port {
                 Err(unknown())
             }
         };
-        if world.faults.happens(Fault::Crashes) {
+        // Deadlines are few, and their worker must survive that, too.
+        let is_deadline = done.contains(&Work::Deadline);
+        let dies = world.faults.happens(Fault::Crashes)
+            || is_deadline && world.faults.happens_often(Fault::Crashes);
+        if dies {
             if heard.is_ok() {
                 coverage::count_unknown(&done, UnknownCommit::Died);
             }

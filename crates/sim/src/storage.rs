@@ -19,7 +19,7 @@ use orders::store::{
 };
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::admin::Requester;
-use platform::failure::Failure;
+use platform::failure::{Chain, Failure};
 use platform::journal::{Journal, Numbers, Position, Recorded};
 use platform::quarantine::{QuarantineKind, Quarantined};
 use storage::admin_log::AdminEntry;
@@ -417,8 +417,11 @@ impl StockAuditStore for StockPort {
 }
 
 /// Passes the result of a transaction on, once the monitor knows that it has ended.
-fn ended<T>(world: &World, service: Service, result: T) -> T {
+fn ended<T>(world: &World, service: Service, result: Result<T, Failure>) -> Result<T, Failure> {
     world.monitor.databases().transaction_ended(service);
+    if let Err(failure) = &result {
+        world.trace.event(|| format!("the database of {service:?} fails: {}", Chain(failure)));
+    }
     result
 }
 

@@ -46,11 +46,13 @@ fn chance_of_lower(status: Status, has: Has) -> Chance {
     };
     match (status, has) {
         (Confirmed | Amending | Cancelling | Cancelled, Granted)
-        | (Fulfilling | Fulfilled | Expiring | Expired | Reviving, Granted)
+        | (Fulfilling | Fulfilled | Expiring | Expired, Granted)
         | (Cancelling | Cancelled, Rejected)
-        // An order expired, and was paid late or cancelled.
-        | (Reviving | Cancelling | Cancelled, Nothing) => Chance::Must,
-        (Confirmed | Amending | Fulfilling | Fulfilled | Expired, Nothing) => Chance::May,
+        // An order expired, and was paid late.
+        | (Reviving, Nothing) => Chance::Must,
+        (Reviving, Granted)
+        | (Cancelling | Cancelled | Confirmed | Amending, Nothing)
+        | (Fulfilling | Fulfilled | Expired, Nothing) => Chance::May,
         _ => Chance::Never,
     }
 }
@@ -70,7 +72,12 @@ fn chance_of_current(status: Status, has: Has) -> Chance {
         // By its deadline, or because a late payment found too few units.
         Expired => has != Granted,
     };
-    if can { Chance::Must } else { Chance::Never }
+    match (can, status, has) {
+        (false, ..) => Chance::Never,
+        // A late payment that finds too few units is rare.
+        (true, Reviving | Expired, Rejected) => Chance::May,
+        (true, ..) => Chance::Must,
+    }
 }
 
 /// Whether the command can come for a reservation in this state, or for none.

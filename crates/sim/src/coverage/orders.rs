@@ -83,12 +83,14 @@ pub(crate) enum Answered {
     /// More would be refunded than was paid.
     Exceeds,
     NoShipment,
+    /// The reference was used with another amount.
+    KeyReused,
     /// None that a good request gets.
     Other,
 }
 
 impl Answered {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Done,
         Self::Repeated,
         Self::Invalid,
@@ -99,6 +101,7 @@ impl Answered {
         Self::NotExpected,
         Self::Exceeds,
         Self::NoShipment,
+        Self::KeyReused,
     ];
 
     fn of(outcome: &OrderOutcome) -> Self {
@@ -114,7 +117,8 @@ impl Answered {
                 Refusal::PaymentNotExpected => Self::NotExpected,
                 Refusal::RefundExceedsPayment { .. } => Self::Exceeds,
                 Refusal::ShipmentNotFound => Self::NoShipment,
-                Refusal::NotFound | Refusal::KeyReused | Refusal::TooManyChanges => Self::Other,
+                Refusal::KeyReused => Self::KeyReused,
+                Refusal::NotFound | Refusal::TooManyChanges => Self::Other,
             },
             _ => Self::Other,
         }

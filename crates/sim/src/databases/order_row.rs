@@ -157,6 +157,10 @@ impl OrderRow {
         })
     }
 
+    pub(crate) fn status(&self) -> Status {
+        self.state.as_ref().map_or(Status::Received, |state| state.status)
+    }
+
     /// Whether the order has or had the status.
     pub(crate) fn was(&self, status: Status) -> bool {
         status == Status::Received || self.history().iter().any(|entry| entry.status == status)

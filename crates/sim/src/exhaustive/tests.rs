@@ -8,7 +8,6 @@ use super::actors;
 use super::batch::Item;
 use super::bounds::{Bounds, ONE_ORDER, TWO_ORDERS};
 use super::model::Model;
-use super::orders_database::OrderRow;
 use super::requests::{Ask, Request};
 use super::search::{Explored, explore};
 use super::shell::Shell;
@@ -90,19 +89,6 @@ fn every_status_of_an_order_that_waits_for_its_payment_is_reached() {
         rows.any(|row| row.told.refund_due() > 0)
     };
     assert!(owed(Status::Cancelled) && !owed(Status::Confirmed));
-}
-
-/// A late payment finds that another order has the unit: the order stays expired, and the money is
-/// owed.
-#[test]
-fn a_late_payment_may_find_nothing() {
-    let model = whole(Bounds { asks: &[Ask::Pay, Ask::Expire], ..TWO_ORDERS }).model;
-    let mut rows = model.orders.rows().iter();
-    let is_owed = |row: &&OrderRow| {
-        row.order.status() == Status::Expired && row.told.paid() > 0 && row.told.refund_due() > 0
-    };
-    let owed = rows.find(is_owed).expect("it is reached");
-    assert!(owed.told.facts().is_some_and(|facts| !facts.shortages.is_empty()));
 }
 
 /// What comes back is counted once, and where Inventory has a location for it.

@@ -81,7 +81,7 @@ fn what_is_owed_follows_from_what_is_kept() {
         [
             "received",
             "reserved",
-            "paid",
+            "confirmed",
             "cancellation.created",
             "amended",
             "refunded",

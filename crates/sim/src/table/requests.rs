@@ -33,8 +33,8 @@ pub(super) fn chance(status: Status, asked: Asked, answered: Answered) -> Chance
 type Answers = [&'static [Answered]; 2];
 
 use Answered::{
-    AlreadyPaid, Busy, Done, Exceeds, Invalid, NoShipment, NotExpected, Repeated, Unavailable,
-    Underpaid,
+    AlreadyPaid, Busy, Done, Exceeds, Invalid, KeyReused, NoShipment, NotExpected, Repeated,
+    Unavailable, Underpaid,
 };
 use Status::{
     Amending, Cancelled, Cancelling, Confirmed, Expired, Expiring, Fulfilled, Fulfilling, Received,
@@ -44,7 +44,8 @@ use Status::{
 /// An order of which something is shipped is not cancelled as a whole.
 fn cancel(status: Status) -> Answers {
     match status {
-        Received | Reserved | Expiring | Expired | Reviving => [&[Done], &[]],
+        Expiring | Reviving => [&[], &[Done]],
+        Received | Reserved | Expired => [&[Done], &[]],
         Confirmed | Amending => [&[Done, Invalid], &[]],
         Cancelling | Cancelled => [&[Repeated], &[]],
         Rejected | Fulfilling | Fulfilled => [&[Invalid], &[]],
@@ -53,32 +54,34 @@ fn cancel(status: Status) -> Answers {
 
 fn fulfill(status: Status) -> Answers {
     match status {
+        Expiring | Reviving => [&[], &[Invalid]],
         Confirmed => [&[Done], &[]],
         Amending => [&[Done, Busy], &[Repeated]],
         Fulfilling | Fulfilled => [&[Repeated], &[]],
-        Received | Reserved | Rejected | Cancelling | Cancelled | Expiring | Expired | Reviving => {
-            [&[Invalid], &[]]
-        }
+        Received | Reserved | Rejected | Cancelling | Cancelled | Expired => [&[Invalid], &[]],
     }
 }
 
 /// Money that comes is recorded, whatever became of the order.
 fn pay(status: Status) -> Answers {
     match status {
-        Received => [&[Done, NotExpected], &[Repeated, AlreadyPaid, Underpaid]],
+        Received => [&[Done, NotExpected], &[Repeated, AlreadyPaid, Underpaid, KeyReused]],
         Reserved => [&[Done, Underpaid], &[AlreadyPaid]],
-        Confirmed => [&[Repeated, AlreadyPaid, NotExpected], &[]],
-        Amending | Fulfilling | Fulfilled => [&[NotExpected], &[Repeated, AlreadyPaid]],
-        Rejected | Cancelling | Cancelled => [&[Done, NotExpected], &[Repeated, AlreadyPaid]],
+        Confirmed => [&[Repeated, AlreadyPaid, NotExpected, KeyReused], &[]],
+        Amending | Fulfilling | Fulfilled => [&[NotExpected], &[Repeated, AlreadyPaid, KeyReused]],
+        Rejected | Cancelling | Cancelled => {
+            [&[Done, NotExpected], &[Repeated, AlreadyPaid, KeyReused]]
+        }
         Expiring => [&[Done], &[Underpaid, AlreadyPaid]],
-        Expired => [&[Done], &[Repeated, AlreadyPaid, Underpaid]],
-        Reviving => [&[], &[Repeated, AlreadyPaid]],
+        Expired => [&[Done], &[Repeated, AlreadyPaid, Underpaid, KeyReused]],
+        Reviving => [&[], &[Repeated, AlreadyPaid, KeyReused]],
     }
 }
 
 fn refund(status: Status) -> Answers {
     match status {
         Confirmed | Cancelled => [&[Done, Repeated, Exceeds], &[]],
+        Expiring | Reviving => [&[], &[Done, Repeated, Exceeds]],
         _ => [&[Exceeds], &[Done, Repeated]],
     }
 }
@@ -89,6 +92,7 @@ fn cancel_lines(status: Status) -> Answers {
         Confirmed | Amending => [&[Done, Unavailable, Repeated], &[]],
         Fulfilling | Fulfilled => [&[Unavailable], &[Repeated]],
         Cancelling | Cancelled => [&[Invalid, Repeated], &[]],
+        Expiring | Reviving => [&[], &[Invalid]],
         _ => [&[Invalid], &[]],
     }
 }
@@ -100,6 +104,7 @@ fn ship(status: Status) -> Answers {
         Fulfilling => [&[Unavailable, Repeated], &[Busy]],
         Fulfilled => [&[Unavailable, Repeated], &[]],
         Cancelling | Cancelled => [&[Invalid], &[Repeated]],
+        Expiring | Reviving => [&[], &[Invalid]],
         _ => [&[Invalid], &[]],
     }
 }
@@ -128,6 +133,7 @@ fn take_back(status: Status) -> Answers {
         Amending => [&[Done, Unavailable, Repeated], &[]],
         Fulfilling => [&[Done, Unavailable], &[Repeated]],
         Fulfilled => [&[Done, Unavailable, Repeated], &[]],
+        Expiring | Reviving => [&[], &[Invalid]],
         _ => [&[Invalid], &[]],
     }
 }
@@ -136,7 +142,7 @@ fn take_back(status: Status) -> Answers {
 fn expire(status: Status) -> Answers {
     match status {
         Reserved => [&[Done], &[]],
-        Confirmed | Expiring | Expired => [&[Repeated], &[]],
+        Confirmed => [&[Repeated], &[]],
         Received | Rejected => [&[], &[]],
         _ => [&[], &[Repeated]],
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use contract::OrderId;
 use http::Method;
+use orders_core::status::Status;
 use serde_json::{Value, json};
 
 use super::{MAX_ATTEMPTS, orders};
@@ -16,26 +17,48 @@ use crate::node::Service;
 use crate::states::broken;
 use crate::world::World;
 
-/// One random request about an order.
+/// Some random requests about an order, one after the other.
 pub(crate) async fn request(world: &Arc<World>) {
     let known = world.history().known_orders();
     if known.is_empty() {
         return;
     }
-    // Young orders still change; of the old ones, most are over.
     let random = &world.random;
-    let young = known.len().saturating_sub(4);
-    let order_id =
-        if random.chance(700) { *random.pick(&known[young..]) } else { *random.pick(&known) };
+    // Of most orders, nothing can be changed any more.
+    let (mut lively, mut late) = (Vec::new(), Vec::new());
+    for order in world.monitor.databases().orders() {
+        match order.status() {
+            Status::Confirmed | Status::Amending | Status::Fulfilling | Status::Fulfilled => {
+                lively.push(order.order_id);
+            }
+            Status::Expiring | Status::Expired | Status::Reviving => late.push(order.order_id),
+            _ => {}
+        }
+    }
+    let from = match random.below(10) {
+        0..=5 if !lively.is_empty() => &lively,
+        6 | 7 if !late.is_empty() => &late,
+        _ => &known,
+    };
+    let order_id = *random.pick(from);
+    for _ in 0..random.within(1..=4) {
+        anything(world, order_id).await;
+    }
+}
+
+/// Any request about the order.
+async fn anything(world: &Arc<World>, order_id: OrderId) {
     let Some(order) = world.monitor.databases().order(order_id) else { return };
-    match random.below(10) {
-        0..=2 => pay(world, &order).await,
-        3 => refund(world, &order).await,
-        4 => cancel_lines(world, &order).await,
-        5 | 6 => ship(world, &order).await,
-        7 => with_a_shipment(world, &order, true).await,
-        8 => with_a_shipment(world, &order, false).await,
-        _ => take_back(world, &order).await,
+    match world.random.below(16) {
+        0 | 1 => pay(world, &order).await,
+        2 | 3 => refund(world, &order).await,
+        4 | 5 => cancel_lines(world, &order).await,
+        6..=8 => ship(world, &order).await,
+        9 | 10 => with_a_shipment(world, &order, true).await,
+        11 => with_a_shipment(world, &order, false).await,
+        12 | 13 => take_back(world, &order).await,
+        14 => orders::transition(world, "cancel", Some(order_id)).await,
+        _ => orders::transition(world, "fulfill", Some(order_id)).await,
     }
 }
 
@@ -50,6 +73,11 @@ pub(crate) async fn pay_sometime(world: &Arc<World>, order_id: OrderId, within_s
         _ => within_s + random.within(5..=60),
     };
     tokio::time::sleep(Duration::from_secs(seconds) + random.millis(0..=999)).await;
+    if random.chance(400) {
+        for _ in 0..random.within(1..=3) {
+            anything(world, order_id).await;
+        }
+    }
     let order = world.monitor.databases().order(order_id);
     if let Some(order) = order {
         pay(world, &order).await;

@@ -82,7 +82,7 @@ fn wanted(world: &Arc<World>, key: Option<String>) -> usize {
     let number = history.purchases.len();
     let customer_id = format!("customer-{number}");
     let key = key.or_else(|| random.chance(800).then(|| format!("key-{number}")));
-    let pays_within_s = random.chance(400).then(|| *random.pick(&[60, 60, 90, 600]));
+    let pays_within_s = random.chance(500).then(|| *random.pick(&[60, 60, 90, 600]));
     let payment = pays_within_s
         .map(|seconds: i64| format!(r#","payment":{{"within_s":{seconds}}}"#))
         .unwrap_or_default();
@@ -168,7 +168,7 @@ async fn buy_and_cancel(world: &Arc<World>) {
     }
 }
 
-async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
+pub(crate) async fn transition(world: &Arc<World>, verb: &str, order_id: Option<OrderId>) {
     let known = world.history().known_orders();
     if known.is_empty() {
         return;
