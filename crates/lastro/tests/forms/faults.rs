@@ -4,6 +4,7 @@
 //! where they die.
 
 mod broker;
+mod changes;
 mod channels;
 mod checkpoints;
 mod clocks;
