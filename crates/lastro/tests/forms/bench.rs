@@ -90,7 +90,7 @@ async fn a_shop_of_its_own_is_put_under_load_and_audited() {
     assert_eq!(document["latency_ms"]["correction"], "expected_interval");
     assert_eq!(names(&document, "processes"), ["lastro", "bench"]);
     assert_eq!(document["audit"]["clean"], true, "{document:#}");
-    assert_eq!(document["audit"]["invariants"].as_array().map(Vec::len), Some(9));
+    assert_eq!(document["audit"]["invariants"].as_array().map(Vec::len), Some(11));
     for service in ["orders", "inventory"] {
         assert!(
             count(&document, &format!("/commands_per_commit/{service}/commits")) > 0,

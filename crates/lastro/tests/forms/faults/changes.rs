@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use testbed::{Deployment, Form, PATIENCE, WAIT, eventually};
 
-tried_on!(every form:
+tried_on!(each engine:
     a_payment_whose_answer_was_lost_with_the_process_is_recorded_once
     a_shipment_whose_answer_was_lost_with_the_process_ships_once
     a_deadline_that_was_committed_before_a_death_releases_the_units_once
