@@ -70,6 +70,16 @@ fn returned_too_much(shop: &Deployment) -> [(&'static str, String); 2] {
     ]
 }
 
+/// An order that waits for its payment, and one of which a unit came back.
+async fn reserve_and_return(shop: &Deployment) {
+    shop.reserved(&[("MUG", 1)]).await;
+    let returned = shop.confirmed(&[("MUG", 1)]).await;
+    shop.ask(&returned, "fulfill").await.ok();
+    let back = json!([{"product_id": "MUG", "quantity": 1, "disposition": "restock"}]);
+    let answer = shop.change(&returned, "returns", "K", &json!({"lines": back})).await;
+    assert_eq!(answer.text_at("/status"), "fulfilled", "{answer:?}");
+}
+
 async fn what_is_written_past_the_services_is_reported_by_them_and_by_verify_watch(form: Form) {
     let shop = Deployment::in_form_with_busy_auditors(form).await;
     shop.stock("MUG", 10).await;
@@ -80,12 +90,7 @@ async fn what_is_written_past_the_services_is_reported_by_them_and_by_verify_wat
     let held = shop.confirmed(&[("MUG", 1)]).await;
     let (rejected, status) = shop.settle(&[("TEE", 5)]).await;
     assert_eq!(status, "rejected");
-    shop.reserved(&[("MUG", 1)]).await;
-    let returned = shop.confirmed(&[("MUG", 1)]).await;
-    shop.ask(&returned, "fulfill").await.ok();
-    let back = json!([{"product_id": "MUG", "quantity": 1, "disposition": "restock"}]);
-    let answer = shop.change(&returned, "returns", "K", &json!({"lines": back})).await;
-    assert_eq!(answer.text_at("/status"), "fulfilled", "{answer:?}");
+    reserve_and_return(&shop).await;
     let names = [("confirmed", confirmed.as_str()), ("held", &held), ("rejected", &rejected)];
 
     let mut watch = shop.watch(&["--metrics-listen", "127.0.0.1:0"]);

@@ -69,6 +69,7 @@ macro_rules! store_laws {
             deadlines::deadlines_that_passed_first_are_leased_first
             deadlines::leases_side_by_side_take_each_deadline_once
             deadlines::a_clock_set_back_arms_deadlines_again
+            deadlines::a_lease_of_a_clock_that_was_ahead_lasts_no_longer_than_another
             deadlines::what_is_overdue_is_counted_with_its_age
             feeding::every_entry_of_a_history_is_in_the_journal_once_and_in_its_order
             feeding::a_batch_that_is_not_committed_leaves_nothing_in_the_journal

@@ -126,7 +126,7 @@ fn no_entry_breaks_the_arithmetic() {
         ("INV-6", false, shipped(), intent(Amending, 3, ships(&[("MUG", 1)]))),
         ("INV-4", false, shipped(), intent(Amending, 3, wants(0, 1))),
         ("INV-4", false, shipped(), intent(Cancelling, 3, wants(0, 0))),
-        ("INV-10", false, shipped(), intent(Amending, 3, ships(&[("MUG", 3)]))),
+        ("INV-10", false, shipped(), intent(Fulfilling, 3, ships(&[("MUG", 3)]))),
         (
             "INV-4",
             false,

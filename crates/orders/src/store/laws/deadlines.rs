@@ -121,6 +121,18 @@ pub(crate) async fn a_clock_set_back_arms_deadlines_again(fresh: Fresh) {
     fresh.must_be_sound().await;
 }
 
+/// The clock was a year ahead when a replica leased the deadline and died.
+pub(crate) async fn a_lease_of_a_clock_that_was_ahead_lasts_no_longer_than_another(fresh: Fresh) {
+    fresh.reserve([1], 60).await;
+    fresh.clock.advance(Duration::from_secs(365 * 24 * 3600));
+    assert_eq!(fresh.due(10).await, [1]);
+    fresh.clock.set(Timestamp(START.0 + 100_000_000));
+    assert!(fresh.due(10).await.is_empty(), "the lease begins now");
+    fresh.clock.advance(Duration::from_secs(20));
+    assert_eq!(fresh.due(10).await, [1]);
+    fresh.must_be_sound().await;
+}
+
 pub(crate) async fn what_is_overdue_is_counted_with_its_age(fresh: Fresh) {
     let overdue = async || fresh.store.overdue().await.expect("a read");
     assert_eq!(overdue().await, Overdue::default());

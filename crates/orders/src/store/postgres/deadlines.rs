@@ -24,8 +24,9 @@ pub(super) const ARM_AGAIN: &str =
 pub(super) const DUE: &str = "SELECT order_id, pay_by FROM payment_deadlines WHERE pay_by <= $1
      ORDER BY pay_by LIMIT $2 FOR UPDATE SKIP LOCKED";
 
+/// Armed anew: a clock that is ahead now may be set back while the lease lasts.
 pub(super) const POSTPONE: &str =
-    "UPDATE payment_deadlines SET pay_by = $2 WHERE order_id = ANY($1::uuid[])";
+    "UPDATE payment_deadlines SET armed_at = $2, pay_by = $3 WHERE order_id = ANY($1::uuid[])";
 
 const OVERDUE: &str =
     "SELECT count(*) AS deadlines, min(pay_by) AS first FROM payment_deadlines WHERE pay_by <= $1";
@@ -48,7 +49,8 @@ pub(super) async fn lease(
     armed?;
     let due: Vec<DueDeadline> = due?.iter().map(|row| read(row, now)).collect::<Result<_, _>>()?;
     let ids: Vec<Uuid> = due.iter().map(|due| due.order_id.0).collect();
-    transaction.write(ids.len(), POSTPONE, [&ids, &now.after(lease.push).0]).await?;
+    let leased_until = now.after(lease.push);
+    transaction.write(ids.len(), POSTPONE, [&ids, &now.0, &leased_until.0]).await?;
     Ok(due)
 }
 

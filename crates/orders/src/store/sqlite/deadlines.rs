@@ -30,10 +30,12 @@ pub(super) fn lease(
     };
     let due: Vec<(i64, DueDeadline)> =
         select.query_map(params![now.0, lease.limit], read)?.collect::<Result<_, _>>()?;
-    let mut postpone = connection
-        .prepare_cached("UPDATE payment_deadlines SET pay_by = ?2 WHERE order_no = ?1")?;
+    // Armed anew: a clock that is ahead now may be set back while the lease lasts.
+    let mut postpone = connection.prepare_cached(
+        "UPDATE payment_deadlines SET armed_at = ?2, pay_by = ?3 WHERE order_no = ?1",
+    )?;
     for (order_no, _) in &due {
-        postpone.execute(params![order_no, now.after(lease.push).0])?;
+        postpone.execute(params![order_no, now.0, now.after(lease.push).0])?;
     }
     Ok(due.into_iter().map(|(_, due)| due).collect())
 }

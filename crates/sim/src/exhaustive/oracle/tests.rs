@@ -79,7 +79,7 @@ fn every_damage_to_an_order_or_its_reservation_breaks_an_invariant() {
         let (mut row, mut reservation) = healthy(&model, status, state);
         damage(&mut row, &mut reservation);
         let checked = check_order(FIRST, ONE_ORDER, Some(&row), Some(&reservation));
-        let broken = checked.expect_err("the damage is found").invariant;
+        let broken = checked.expect_err(&format!("damage {number} is found")).invariant;
         assert_eq!(broken, invariant, "damage {number}");
     }
     let (row, reservation) = healthy(&model, Confirmed, Reserved);

@@ -46,7 +46,7 @@ fn every_planted_mistake_within_reach_is_found_by_its_shortest_trace() {
         ("facts_rewrite_intent", 1, "INV-4", 6),
         ("shipped_added", 7, "INV-5", 18),
         ("ship_beside_reduction", 7, "INV-4", 12),
-        ("deadline_by_revision", 4, "INV-4", 11),
+        ("deadline_by_revision", 5, "INV-4", 11),
         ("refund_as_event", 4, "INV-9", 8),
         ("payment_revives_cancelled", 4, "INV-4", 12),
         ("unship_to_shelf", 7, "INV-11", 18),
