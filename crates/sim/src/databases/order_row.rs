@@ -73,6 +73,9 @@ struct PaymentOption {
     within_s: i64,
 }
 
+/// Product, location, and the units that were restocked, quarantined and written off.
+type StoredReturn = (String, String, i64, i64, i64);
+
 /// One entry of a history, as it is stored.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,8 +90,7 @@ struct Entry {
     revision: Option<i64>,
     wanted: Option<Vec<(String, i64)>>,
     shipped: Option<Vec<(String, String, i64)>>,
-    /// Product, location, and the units that were restocked, quarantined and written off.
-    returned: Option<Vec<(String, String, i64, i64, i64)>>,
+    returned: Option<Vec<StoredReturn>>,
     /// The key of a change, and the digest of its request.
     key: Option<(String, String)>,
     /// The shipment that is taken back, or of which it is said how to follow it.

@@ -188,7 +188,7 @@ fn check_returns(
     for now in &to.returns {
         let found = before.iter().find(|found| is_to(now, found));
         let listed = found.map_or(0, |found| found.movements.len());
-        let then = found.map_or([0; 2], |found| on_hand(found));
+        let then = found.map_or([0; 2], on_hand);
         let mut rises = [0; 2];
         for number in now.movements.iter().skip(listed) {
             let its = unlisted.remove(number).filter(|movement| {

@@ -88,7 +88,10 @@ impl StockDatabase {
         let mask = (1 << RESERVATION_BITS) - 1;
         let shifts = [0, 1, 2].map(|index| index * RESERVATION_BITS);
         self.known.keys().filter_map(move |(word, codes, _)| match codes.to_le_bytes() {
-            [code, 0] => Some((code, shifts.map(|shift| (word >> shift & mask) as u16))),
+            [code, 0] => {
+                let row = |shift| u16::try_from(word >> shift & mask).expect("it is masked");
+                Some((code, shifts.map(row)))
+            }
             _ => None,
         })
     }
