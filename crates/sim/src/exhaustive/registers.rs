@@ -10,7 +10,7 @@ use crate::fold::{
     Answer, Back, Content, Made, NewIntent, ProductUnits, Registers, Short, Step, StockKey,
     StockUnits,
 };
-use crate::states::Violation;
+use crate::states::{Violation, broken};
 
 /// Adds up the entries after the first.
 ///
@@ -18,6 +18,10 @@ use crate::states::Violation;
 ///
 /// The invariant that an entry breaks.
 pub(super) fn fold(terms: &Terms, entries: &[Entry]) -> Result<Registers, Violation> {
+    // A step has no number: on disk it follows from the place of the entry.
+    if let Some((entry, seq)) = entries.iter().zip(2..).find(|(entry, seq)| entry.seq != *seq) {
+        return broken("INV-4", format!("entry {seq} has the number {}", entry.seq));
+    }
     let steps = entries.iter().map(step).collect::<Vec<_>>();
     Registers::of(content(terms), &steps)
 }
