@@ -200,21 +200,21 @@ impl BatchState {
             in_flight: order.registers.in_flight(),
             has_deadline: order.deadline().is_some(),
         };
-        let before = order.registers.clone();
+        let order_id = order.order_id;
+        let before = &self.orders[&order_id].registers;
         let seq = order.last_seq + 1;
         order
             .registers
             .apply(&order.terms, seq, self.now_micros, &event)
             .expect("a request that was admitted and an answer that settles follow");
         order.last_seq = seq;
-        if order.registers.intent.revision > before.intent.revision {
+        let rises = order.registers.intent.revision > before.intent.revision;
+        if rises {
             order.digest = order.registers.sent_intent().digest();
         }
         let entry = Entry { seq, status: order.status(), at_micros: self.now_micros, event };
         order.history_bytes += entry.approximate_bytes();
-        let kind = EntryKind::of(&before, &entry);
-        let order_id = order.order_id;
-        let rises = order.registers.intent.revision > before.intent.revision;
+        let kind = EntryKind::of(before, &entry);
         let pending = rises.then(|| self.pending(&order, traceparent)).flatten();
         let change = self.changes.entry(order_id).or_insert_with(|| OrderChange {
             order_id,

@@ -295,7 +295,6 @@ impl Order {
 
     /// The deadline of the order's payment, while it is `reserved` (INV-7).
     pub fn deadline(&self) -> Option<Deadline> {
-        self.terms.payment?;
         let pay_by_micros = self.registers.balance(&self.terms)?.pay_by_micros?;
         let armed_at_micros = self.registers.reserved_at_micros?;
         Some(Deadline { armed_at_micros, pay_by_micros })
