@@ -3,8 +3,8 @@
     pods.py PROGRAM FILE
 
 FILE is what `kubectl kustomize` printed, and PROGRAM is `lastro`. `scripts/kubernetes --pods` runs
-it in a network of its own, as root. Each pod is a process with namespaces of its own (network, mounts,
-process ids), a root that is read-only, the user, groups, command and environment of its container,
+it in a network of its own, as root. Each pod is a process with namespaces of its own (network,
+mounts, process ids), a root that is read-only, the user, groups, command and environment of its container,
 its Secrets mounted as the kubelet does, and the NetworkPolicies as rules of iptables. What is tried
 against are PostgreSQL and NATS, with TLS and passwords. There is no scheduler, no kubelet and no
 network plug-in.
@@ -314,7 +314,7 @@ class Pod:
         return self.log.read_text().splitlines()[-1]
 
     def ask(
-        self, port, path, method="GET", body=None, key=None, source=NODE, wait=15, header="x-none: 1"
+        self, port, path, method="GET", body=None, key=None, source=NODE, wait=15, header="a: b"
     ):
         """The status and the body of an answer; 000 without one."""
         words = ["curl", "-s", "-m", str(wait), "-X", method, "-w", "\n%{http_code}", "-H", header]
