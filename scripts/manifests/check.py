@@ -294,13 +294,11 @@ def secrets(objects, documented):
     """`documented` has the keys of each Secret."""
     for one in objects.kind("Secret"):
         yield f"{label(one)}: secrets are not in the repository"
-    named = set()
     for owner, template in objects.templates():
         keys = set()
         for volume in template["spec"].get("volumes", []):
             for source in volume.get("projected", {}).get("sources", []):
                 secret = source["secret"]["name"]
-                named.add(secret)
                 if secret not in documented:
                     yield f"{label(owner)}: docs/operations.md does not list the Secret {secret}"
                 listed = documented.get(secret, set())
@@ -313,11 +311,9 @@ def secrets(objects, documented):
                 file = value.removeprefix(SECRETS)
                 if value.startswith(SECRETS) and file not in keys:
                     yield f"{label(owner)}: no Secret of its volume has {file} ({name})"
-    if named and named != set(documented):
-        yield f"docs/operations.md lists {set(documented) ^ named} and no pod has it, or the reverse"
     made = {one["metadata"]["name"] for one in objects.kind("ExternalSecret")}
-    if made and made != named:
-        yield f"ExternalSecrets make {made ^ named} too much or too little"
+    if made and made != set(documented):
+        yield f"ExternalSecrets make {made ^ set(documented)} too much or too little"
 
 
 def services(objects):
@@ -349,6 +345,18 @@ def backends(objects):
         for rule in one["spec"]["rules"]:
             found += [(label(one), its["name"], its["port"]) for its in rule["backendRefs"]]
     return found
+
+
+def queues(objects):
+    """What is scaled by is what the services use at the broker."""
+    broker = (ROOT / "deploy/nats.conf").read_text()
+    for one in objects.kind("ScaledObject"):
+        for trigger in one["spec"]["triggers"]:
+            if trigger["type"] == "nats-jetstream":
+                its = trigger["metadata"]
+                consumer = f"$JS.API.CONSUMER.INFO.{its['stream']}.{its['consumer']}"
+                if consumer not in broker or f"  {its['account']} {{" not in broker:
+                    yield f"{label(one)}: deploy/nats.conf has no account or consumer of that name"
 
 
 def availability(objects):
@@ -466,7 +474,7 @@ def complaints(objects, help, documented):
     """What is wrong with these objects."""
     objects = Objects(objects)
     found = list(schemas(objects))
-    rules = [names, pods, probes, services, availability, network, versions]
+    rules = [names, pods, probes, services, queues, availability, network, versions]
     for rule in rules:
         found += rule(objects)
     found += settings(objects, help)
@@ -477,11 +485,14 @@ def complaints(objects, help, documented):
 def main(program, *renderings):
     help, documented = Help(program), documented_secrets()
     found = []
+    read = set()
     for rendering in renderings:
         name, file = rendering.split("=", 1)
         objects = [one for one in yaml.safe_load_all(pathlib.Path(file).read_text()) if one]
+        read |= {secret for secret in documented if f"name: {secret}\n" in pathlib.Path(file).read_text()}
         found += [f"{name}: {what}" for what in complaints(objects, help, documented)]
         print(f"{name}: {len(objects)} objects")
+    found += [f"docs/operations.md: no pod reads the Secret {name}" for name in set(documented) - read]
     if found:
         sys.exit("\n".join(found))
     for name, damage in DAMAGES.items():
