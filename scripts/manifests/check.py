@@ -354,7 +354,7 @@ def queues(objects):
         for trigger in one["spec"]["triggers"]:
             if trigger["type"] == "nats-jetstream":
                 its = trigger["metadata"]
-                consumer = f"$JS.API.CONSUMER.INFO.{its['stream']}.{its['consumer']}"
+                consumer = f"$JS.API.CONSUMER.INFO.{its['stream']}.{its['consumer']}\""
                 if consumer not in broker or f"  {its['account']} {{" not in broker:
                     yield f"{label(one)}: deploy/nats.conf has no account or consumer of that name"
 
@@ -474,6 +474,9 @@ def complaints(objects, help, documented):
     """What is wrong with these objects."""
     objects = Objects(objects)
     found = list(schemas(objects))
+    if found:
+        # The rules take the form for granted.
+        return found
     rules = [names, pods, probes, services, queues, availability, network, versions]
     for rule in rules:
         found += rule(objects)
