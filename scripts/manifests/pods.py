@@ -370,11 +370,11 @@ def start(cluster):
     inventory = [cluster.pod("Deployment", "inventory-service") for _ in range(2)]
     auditor = cluster.pod("Deployment", "lastro-verify")
     for pod in [*orders, *inventory, auditor]:
-        wait(f"{pod.name} is ready", lambda: pod.status(9090, "/readyz") == "200")
-        expect(pod.status(9090, "/livez") == "200", f"{pod.name}: /livez")
+        wait(f"{pod.name} is ready", lambda: pod.status(9464, "/readyz") == "200")
+        expect(pod.status(9464, "/livez") == "200", f"{pod.name}: /livez")
     services = [*orders, *inventory]
     whole = '"status":"ready"'
-    wait("none is degraded", lambda: all(whole in its.ask(9090, "/readyz")[1] for its in services))
+    wait("none is degraded", lambda: all(whole in its.ask(9464, "/readyz")[1] for its in services))
     return orders, inventory, auditor
 
 
@@ -383,12 +383,12 @@ def policies(cluster, orders, auditor):
     order, ingress, monitoring = orders[0], NEIGHBOURS["ingress"], NEIGHBOURS["monitoring"]
     allowed = [
         (order, ingress, 8081, "/", "200"),
-        (order, monitoring, 9090, "/metrics", "200"),
-        (auditor, monitoring, 9090, "/metrics", "200"),
-        (order, ingress, 9090, "/metrics", "000"),
+        (order, monitoring, 9464, "/metrics", "200"),
+        (auditor, monitoring, 9464, "/metrics", "200"),
+        (order, ingress, 9464, "/metrics", "000"),
         (order, monitoring, 8081, "/", "000"),
         (order, NEIGHBOURS["default"], 8081, "/", "000"),
-        (auditor, ingress, 9090, "/metrics", "000"),
+        (auditor, ingress, 9464, "/metrics", "000"),
         # The kubelet may; metrics and probes are not at the port that a gateway publishes.
         (order, ingress, 8081, "/metrics", "404"),
         (order, ingress, 8081, "/readyz", "404"),
@@ -449,25 +449,25 @@ def without_servers(cluster, orders, inventory):
     step("NATS stops and starts")
     order = orders[0]
     cluster.stop("nats", signal.SIGTERM)
-    wait("degraded, and ready", lambda: '"degraded"' in order.ask(9090, "/readyz")[1])
+    wait("degraded, and ready", lambda: '"degraded"' in order.ask(9464, "/readyz")[1])
     accepted, body = place(cluster, order)
     saw(body)
     cluster.start_nats()
     wait("the order is confirmed", lambda: is_confirmed(cluster, order, accepted))
     step("PostgreSQL stops and starts")
     cluster.stop("postgres", signal.SIGINT)
-    wait("not ready", lambda: order.status(9090, "/readyz") == "503")
-    expect(order.status(9090, "/livez") == "200", "/livez without the database")
+    wait("not ready", lambda: order.status(9464, "/readyz") == "503")
+    expect(order.status(9464, "/livez") == "200", "/livez without the database")
     cluster.start_postgres()
     everyone = orders + inventory
-    wait("all are ready", lambda: all(its.status(9090, "/readyz") == "200" for its in everyone))
+    wait("all are ready", lambda: all(its.status(9464, "/readyz") == "200" for its in everyone))
 
 
 def terminate(cluster, orders, inventory, auditor):
     step("SIGTERM, while requests come in")
     leaving, began, served, last = orders[0], time.monotonic(), 0, 0.0
     leaving.terminate()
-    wait("/readyz fails", lambda: leaving.status(9090, "/readyz") == "503")
+    wait("/readyz fails", lambda: leaving.status(9464, "/readyz") == "503")
     while leaving.process.poll() is None:
         if leaving.status(8081, "/api/orders", key=cluster.key, wait=2) == "200":
             served, last = served + 1, time.monotonic() - began
