@@ -2,12 +2,12 @@
 
     pods.py PROGRAM FILE
 
-FILE is what `kubectl kustomize` printed, and PROGRAM is `lastro`. `scripts/kubernetes --pods` runs
-it in a network of its own, as root. Each pod is a process with namespaces of its own (network,
-mounts, process ids), a root that is read-only, the user, groups, command and environment of its container,
-its Secrets mounted as the kubelet does, and the NetworkPolicies as rules of iptables. What is tried
-against are PostgreSQL and NATS, with TLS and passwords. There is no scheduler, no kubelet and no
-network plug-in.
+FILE is what `kubectl kustomize` printed, and PROGRAM is `lastro`. `scripts/kubernetes --pods`
+runs it in a network of its own, as root. Each pod is a process with namespaces of its own
+(network, mounts, process ids), a root that is read-only, the user, groups, command and
+environment of its container, its Secrets mounted as the kubelet does, and the NetworkPolicies as
+rules of iptables. What is tried against are PostgreSQL and NATS, with TLS and passwords. There is
+no scheduler, no kubelet and no network plug-in.
 """
 
 import contextlib
