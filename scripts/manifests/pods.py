@@ -83,7 +83,9 @@ class Cluster:
 
     def lay_network(self):
         run("ip", "link", "set", "lo", "up")
-        run("ip", "link", "add", "pods", "type", "bridge")
+        # Otherwise a bridge takes the lowest address of its ports, so each pod might change it, and
+        # the other pods would send to the old one for a while.
+        run("ip", "link", "add", "pods", "address", "02:00:00:00:00:01", "type", "bridge")
         run("ip", "link", "set", "pods", "up")
         for address in [NODE, *NEIGHBOURS.values()]:
             run("ip", "addr", "add", f"{address}/24", "dev", "pods")
