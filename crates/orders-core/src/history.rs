@@ -7,6 +7,7 @@ use super::order::Terms;
 use super::registers::{Misfit, Registers};
 use super::status::{Purpose, Status};
 
+pub(super) use kind::BeforeEntry;
 pub use kind::EntryKind;
 
 mod kind;
@@ -207,11 +208,11 @@ impl Event {
     /// The event by which facts settle the revision that they answer.
     pub(super) fn settled(before: &Registers, facts: &Facts, decided_at_micros: i64) -> Self {
         let known = before.facts.as_ref();
-        let allocated = known.map(|facts| facts.allocated.clone()).unwrap_or_default();
-        let booked_at = known.map(|facts| facts.booked_at.as_slice()).unwrap_or_default();
+        let allocated = known.map(|known| &*known.allocated).unwrap_or_default();
+        let booked_at = known.map(|known| known.booked_at.as_slice()).unwrap_or_default();
         Self::Settled {
             decided_at_micros,
-            allocated: (allocated != facts.allocated).then(|| facts.allocated.clone()),
+            allocated: (*allocated != *facts.allocated).then(|| facts.allocated.clone()),
             shortages: facts.shortages.clone(),
             booked_at: (booked_at != facts.booked_at).then(|| facts.booked_at.clone()),
         }

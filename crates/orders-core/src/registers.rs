@@ -1,7 +1,9 @@
 //! The registers of an order: what it intends, what Inventory says that it has, and what clients
 //! recorded about it.
 
-use contract::{Allocations, Digest, Facts, Intent, ProductId, Revision, Wanted};
+use std::borrow::Cow;
+
+use contract::{Allocations, Digest, Facts, Intent, ProductId, Revision, Wanted, WantedLine};
 
 use super::changes::{Cancellation, Return, Shipment, UsedKey};
 use super::history::Event;
@@ -80,11 +82,25 @@ impl Registers {
     /// The intent that Inventory is sent: what is written, or 0 of each product if the deadline of
     /// the payment has passed.
     pub fn sent_intent(&self) -> Intent {
+        self.sent().into_owned()
+    }
+
+    /// As [`sent_intent`](Self::sent_intent), and copied only if it is not the one that is written.
+    pub(super) fn sent(&self) -> Cow<'_, Intent> {
         match self.purpose {
             Purpose::Expire => {
-                Intent { wanted: self.intent.wanted.nothing(), ..self.intent.clone() }
+                let wanted = self.intent.wanted.nothing();
+                Cow::Owned(Intent { wanted, ..self.intent.clone() })
             }
-            _ => self.intent.clone(),
+            _ => Cow::Borrowed(&self.intent),
+        }
+    }
+
+    /// The units of a line of the intent that Inventory is sent.
+    fn sent_units(&self, line: &WantedLine) -> i64 {
+        match self.purpose {
+            Purpose::Expire => 0,
+            _ => i64::from(line.quantity),
         }
     }
 
@@ -177,10 +193,9 @@ impl Registers {
     /// facts grant. Which units are taken, Orders cannot know (R22).
     pub fn is_reducing(&self) -> bool {
         let Some(facts) = &self.facts else { return false };
-        let sent = self.sent_intent();
-        sent.wanted
-            .iter()
-            .any(|line| i64::from(line.quantity) < facts.allocated.of(&line.product_id))
+        let has_more =
+            |line: &WantedLine| self.sent_units(line) < facts.allocated.of(&line.product_id);
+        self.intent.wanted.iter().any(has_more)
     }
 
     /// Reads an answer of Inventory. `digest` is the digest of the intent that was sent last,

@@ -1,6 +1,6 @@
 //! Whether an answer of Inventory, or a new intent, can follow on the registers before it.
 
-use contract::{Allocation, Facts, Intent};
+use contract::{Allocation, Allocations, Facts, Intent, Wanted, WantedLine};
 
 use super::{Misfit, Registers};
 use crate::order::Terms;
@@ -13,28 +13,27 @@ impl Registers {
     /// An intent that asks for stock gets all of it or nothing, and Inventory says what was short.
     /// After any other, the order has what it wants, and what is shipped was allocated.
     pub(super) fn fits(&self, facts: &Facts) -> Result<(), Misfit> {
-        let sent = self.sent_intent();
-        if facts.allocated.iter().any(|allocation| !sent.wanted.names(&allocation.product_id)) {
+        // Inventory is sent the products, shipments and returns of the intent as they are written.
+        let intent = &self.intent;
+        if facts.allocated.iter().any(|allocation| !intent.wanted.names(&allocation.product_id)) {
             return Err(Misfit("a product is allocated that the order does not name"));
         }
         let short = self.purpose.asks_for_stock() && facts.allocated.is_empty();
         if short == facts.shortages.is_empty() {
             return Err(Misfit("shortages are named exactly when an order gets nothing"));
         }
-        let granted_as_wanted = sent
-            .wanted
-            .iter()
-            .all(|line| facts.allocated.of(&line.product_id) == i64::from(line.quantity));
-        if !short && !granted_as_wanted {
+        let is_granted =
+            |line: &WantedLine| facts.allocated.of(&line.product_id) == self.sent_units(line);
+        if !short && !intent.wanted.iter().all(is_granted) {
             return Err(Misfit("the order has other units than it wants"));
         }
-        if !sent.shipped.iter().all(|shipped| is_allocated(facts, shipped)) {
+        if !intent.shipped.iter().all(|shipped| is_allocated(&facts.allocated, shipped)) {
             return Err(Misfit("more is shipped than was allocated"));
         }
         let booked_is_returned = facts
             .booked_at
             .iter()
-            .all(|booked| sent.returned.at(&booked.product_id, &booked.location_id).is_some());
+            .all(|booked| intent.returned.at(&booked.product_id, &booked.location_id).is_some());
         if booked_is_returned {
             Ok(())
         } else {
@@ -53,10 +52,11 @@ impl Registers {
             return Err(Misfit("the revision does not follow the one before"));
         }
         let status = self.status(terms);
-        let same_numbers = Intent { revision: next.revision, ..self.intent.clone() } == *next;
         match purpose {
-            Purpose::Expire if status == Status::Reserved && same_numbers => Ok(()),
-            Purpose::Revive if self.is_paid_after_its_deadline(terms, status) && same_numbers => {
+            Purpose::Expire if status == Status::Reserved && self.has_numbers_of(next) => Ok(()),
+            Purpose::Revive
+                if self.is_paid_after_its_deadline(terms, status) && self.has_numbers_of(next) =>
+            {
                 Ok(())
             }
             Purpose::Cancel if self.is_cancelled_by(status, next) => Ok(()),
@@ -69,6 +69,11 @@ impl Registers {
         }
     }
 
+    fn has_numbers_of(&self, next: &Intent) -> bool {
+        let Intent { revision: _, wanted, shipped, returned } = &self.intent;
+        (wanted, shipped, returned) == (&next.wanted, &next.shipped, &next.returned)
+    }
+
     fn is_paid_after_its_deadline(&self, terms: &Terms, status: Status) -> bool {
         let wanted = terms.value_of(|product_id| self.intent.wanted.of(product_id));
         matches!(status, Status::Expiring | Status::Expired) && sum(&self.payments) >= wanted
@@ -77,7 +82,8 @@ impl Registers {
     /// Whether the whole order is cancelled: it wants nothing, and nothing is shipped.
     fn is_cancelled_by(&self, status: Status, next: &Intent) -> bool {
         status.admits(RequestKind::Cancel) == Admission::Next
-            && next.wanted == self.intent.wanted.nothing()
+            && next.wanted.total() == 0
+            && have_same_products(&next.wanted, &self.intent.wanted)
             && next.shipped.is_empty()
             && self.intent.shipped.is_empty()
             && next.returned == self.intent.returned
@@ -97,7 +103,7 @@ impl Registers {
         if purpose != Purpose::of_change(next, reduces || ships) {
             return Err(Misfit("the purpose is not that of the change"));
         }
-        if next.wanted.nothing() != before.wanted.nothing()
+        if !have_same_products(&next.wanted, &before.wanted)
             || !next.returned.iter().all(|entry| next.wanted.names(&entry.product_id))
         {
             return Err(Misfit("the order has other products"));
@@ -113,12 +119,12 @@ impl Registers {
             }
         }
         if ships {
-            let allocated = self.allocated();
-            let facts = Facts { allocated, ..Facts::nothing(before.revision) };
             if self.is_reducing() {
                 return Err(Misfit("units are shipped while Inventory takes some"));
             }
-            if !next.shipped.iter().all(|shipped| is_allocated(&facts, shipped)) {
+            let allocated = self.facts.as_ref().map(|facts| &facts.allocated);
+            let has = |shipped| allocated.is_some_and(|units| is_allocated(units, shipped));
+            if !next.shipped.iter().all(has) {
                 return Err(Misfit("more is shipped than was allocated"));
             }
         }
@@ -126,7 +132,10 @@ impl Registers {
     }
 }
 
-fn is_allocated(facts: &Facts, shipped: &Allocation) -> bool {
-    let allocated = facts.allocated.at(&shipped.product_id, &shipped.location_id);
-    shipped.quantity.units() <= allocated
+fn is_allocated(allocated: &Allocations, shipped: &Allocation) -> bool {
+    shipped.quantity.units() <= allocated.at(&shipped.product_id, &shipped.location_id)
+}
+
+fn have_same_products(a: &Wanted, b: &Wanted) -> bool {
+    a.iter().len() == b.iter().len() && a.iter().zip(b).all(|(a, b)| a.product_id == b.product_id)
 }
