@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::{Intent, LocationId, ProductId, ReturnedUnits};
 
 use super::batch_state::BatchState;
-use crate::reservation::{Reservation, ReturnedStock};
+use crate::reservation::{Holding, Reservation, ReturnedStock};
 use crate::stock::{Cause, Deltas, MAX_ON_HAND, MovementKind};
 
 impl BatchState {
@@ -20,6 +20,13 @@ impl BatchState {
         intent: &Intent,
         reservation: &Reservation,
     ) -> Result<(), &'static str> {
+        let comes_back = |holding: &Holding| {
+            holding.shipped > 0
+                && holding.shipped > intent.shipped.at(&holding.product_id, &holding.location_id)
+        };
+        if intent.returned.is_empty() && !reservation.holdings.iter().any(comes_back) {
+            return Ok(());
+        }
         let mut changes: BTreeMap<(&ProductId, &LocationId), i64> = BTreeMap::new();
         for holding in &reservation.holdings {
             let stock_key = (&holding.product_id, &holding.location_id);
