@@ -50,7 +50,8 @@ pub(super) fn source<'a>(
     Ok(parts)
 }
 
-/// How many holdings the order would have.
+/// How many holdings the order would have. Those whose units were all released count too: they
+/// stay in the row of the reservation, and are listed as its last allocations.
 fn count_holdings(holdings: &[Holding], parts: &[Part]) -> usize {
     if holdings.is_empty() {
         return parts.len();
