@@ -217,7 +217,6 @@ impl BatchState {
         }
         let state = order.state();
         let entry = Entry { seq, status: state.status, at_micros: now_micros, event };
-        order.history_bytes += entry.approximate_bytes();
         let change = self.changes.entry(order_id).or_insert_with(|| OrderChange {
             order_id,
             from,

@@ -39,8 +39,15 @@ pub struct Registers {
     pub cancellations: Vec<Cancellation>,
     /// The idempotency keys of changes.
     pub keys: Vec<UsedKey>,
-    /// How many entries clients made beside placing, cancelling, fulfilling and paying the order.
+    /// How many entries clients made beside placing, cancelling, fulfilling and paying the order,
+    /// and beside saying how to follow shipments.
     pub changes: usize,
+    /// About how long the history is when it is stored, in bytes (R17). It is counted by the entries
+    /// alone, so it does not depend on which entries were written together.
+    pub history_bytes: usize,
+    /// Whether the last entry is a payment that came after the deadline. The next one asks for the
+    /// units again.
+    pub(super) must_revive: bool,
 }
 
 /// What an answer of Inventory means for an order.
@@ -76,6 +83,8 @@ impl Registers {
             cancellations: Vec::new(),
             keys: Vec::new(),
             changes: 0,
+            history_bytes: 0,
+            must_revive: false,
         }
     }
 
@@ -236,6 +245,15 @@ impl Registers {
         event: &Event,
     ) -> Result<(), Misfit> {
         apply::apply(self, terms, apply::At { seq, at_micros }, event)
+    }
+
+    /// Checks that a history may end here.
+    ///
+    /// # Errors
+    ///
+    /// [`Misfit`] if the last entry is a late payment: the decider adds two entries at once.
+    pub(super) fn check_end(&self) -> Result<(), Misfit> {
+        if self.must_revive { Err(Misfit(apply::LATE_AND_FORGOTTEN)) } else { Ok(()) }
     }
 }
 

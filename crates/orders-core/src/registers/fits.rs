@@ -1,10 +1,9 @@
 //! Whether an answer of Inventory, or a new intent, can follow on the registers before it.
 
-use contract::{Allocation, Allocations, Facts, Intent, Wanted, WantedLine};
+use contract::{Allocation, Allocations, BookedAt, Facts, Intent, Wanted, WantedLine};
 
 use super::{Misfit, Registers};
 use crate::order::Terms;
-use crate::payment::sum;
 use crate::status::{Admission, Purpose, RequestKind, Status};
 
 impl Registers {
@@ -30,15 +29,28 @@ impl Registers {
         if !intent.shipped.iter().all(|shipped| is_allocated(&facts.allocated, shipped)) {
             return Err(Misfit("more is shipped than was allocated"));
         }
-        let booked_is_returned = facts
-            .booked_at
-            .iter()
-            .all(|booked| intent.returned.at(&booked.product_id, &booked.location_id).is_some());
-        if booked_is_returned {
-            Ok(())
-        } else {
-            Err(Misfit("something is booked that did not come back"))
+        self.fits_returns(&facts.booked_at)
+    }
+
+    /// Checks the places where returns were booked: at most one for each product and location that
+    /// units came back to, sorted, and each another location.
+    fn fits_returns(&self, booked_at: &[BookedAt]) -> Result<(), Misfit> {
+        let is_before = |one: &BookedAt, next: &BookedAt| {
+            (&one.product_id, &one.location_id) < (&next.product_id, &next.location_id)
+        };
+        if !booked_at.is_sorted_by(is_before) {
+            return Err(Misfit("the places of returns are not sorted, or named twice"));
         }
+        let returned = &self.intent.returned;
+        let came_back =
+            |booked: &BookedAt| returned.at(&booked.product_id, &booked.location_id).is_some();
+        if !booked_at.iter().all(came_back) {
+            return Err(Misfit("something is booked that did not come back"));
+        }
+        if booked_at.iter().any(|booked| booked.booked_at == booked.location_id) {
+            return Err(Misfit("a return is booked elsewhere, at the same location"));
+        }
+        Ok(())
     }
 
     /// Checks that a request could have made this intent from these registers (INV-4, R22).
@@ -54,11 +66,8 @@ impl Registers {
         let status = self.status(terms);
         match purpose {
             Purpose::Expire if status == Status::Reserved && self.has_numbers_of(next) => Ok(()),
-            Purpose::Revive
-                if self.is_paid_after_its_deadline(terms, status) && self.has_numbers_of(next) =>
-            {
-                Ok(())
-            }
+            // It follows on a payment that came late and pays for all that is written.
+            Purpose::Revive if self.must_revive && self.has_numbers_of(next) => Ok(()),
             Purpose::Cancel if self.is_cancelled_by(status, next) => Ok(()),
             Purpose::Amend | Purpose::Fulfill | Purpose::Cancel => {
                 self.is_changed_to(status, next, purpose)
@@ -72,11 +81,6 @@ impl Registers {
     fn has_numbers_of(&self, next: &Intent) -> bool {
         let Intent { revision: _, wanted, shipped, returned } = &self.intent;
         (wanted, shipped, returned) == (&next.wanted, &next.shipped, &next.returned)
-    }
-
-    fn is_paid_after_its_deadline(&self, terms: &Terms, status: Status) -> bool {
-        let wanted = terms.value_of(|product_id| self.intent.wanted.of(product_id));
-        matches!(status, Status::Expiring | Status::Expired) && sum(&self.payments) >= wanted
     }
 
     /// Whether the whole order is cancelled: it wants nothing, and nothing is shipped.
