@@ -65,8 +65,12 @@ pub struct Facts {
 impl Facts {
     /// The facts of an order that has nothing.
     pub fn nothing(revision: Revision) -> Self {
-        let (shortages, booked_at) = (Vec::new(), Vec::new());
-        Self { revision, allocated: Allocations::default(), shortages, booked_at }
+        Self {
+            revision,
+            allocated: Allocations::default(),
+            shortages: Vec::new(),
+            booked_at: Vec::new(),
+        }
     }
 }
 

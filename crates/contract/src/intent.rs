@@ -1,8 +1,9 @@
 //! What the Order Service intends for the stock of an order.
 //!
 //! An intent says how the stock of the order shall be, and not how it gets there. Orders sends only
-//! intents that Inventory can carry out in every state that it may be in (R22), so an intent has no
-//! outcome but one: whether there was stock for the first one.
+//! intents that Inventory can carry out in every state that it may be in (R22). So an intent that
+//! asks for no more than the order has needs no outcome. Only one that asks for stock has: that of
+//! the placement, and that of an order which was paid after it expired.
 
 use crate::allocation::Allocations;
 use crate::digest::Digest;
@@ -41,8 +42,12 @@ pub struct Intent {
 impl Intent {
     /// The intent of an order that was just placed.
     pub fn placed(wanted: Wanted) -> Self {
-        let (shipped, returned) = (Allocations::default(), Returned::default());
-        Self { revision: Revision::FIRST, wanted, shipped, returned }
+        Self {
+            revision: Revision::FIRST,
+            wanted,
+            shipped: Allocations::default(),
+            returned: Returned::default(),
+        }
     }
 
     /// Computes the digest of the intent (R14).
@@ -81,10 +86,14 @@ impl Intent {
             push_line(&mut text, &["s", product_id, shipped.location_id.as_str(), &quantity]);
         }
         for entry in &self.returned {
-            let (product_id, location_id) = (entry.product_id.as_str(), entry.location_id.as_str());
-            let [restocked, quarantined, written_off] =
-                [entry.restocked, entry.quarantined, entry.written_off].map(|n| n.to_string());
-            let members = ["r", product_id, location_id, &restocked, &quarantined, &written_off];
+            let members = [
+                "r",
+                entry.product_id.as_str(),
+                entry.location_id.as_str(),
+                &entry.restocked.to_string(),
+                &entry.quarantined.to_string(),
+                &entry.written_off.to_string(),
+            ];
             push_line(&mut text, &members);
         }
         Digest::of(&text)

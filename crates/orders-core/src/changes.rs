@@ -47,7 +47,7 @@ pub struct Shipment {
     pub tracking: Option<Tracking>,
     /// When it was requested, in microseconds since 1970 UTC.
     pub created_at_micros: i64,
-    /// The revision that takes it back, if a client cancelled it.
+    /// The revision that cancels it, if a client asked for that.
     pub cancelled_by: Option<Revision>,
 }
 

@@ -10,7 +10,7 @@ use contract::answers::StockAllocated;
 use contract::commands::AllocateStock;
 
 use super::backoff::FIRST_ANSWER_WAIT_MICROS;
-use super::history::{Entry, EntryKind, Event};
+use super::history::{BeforeEntry, Entry, Event};
 use super::order::Order;
 use super::registers::Reading;
 
@@ -102,7 +102,8 @@ impl BatchState {
         }
         let order = Order::placed(placement.order_id, placement.terms.clone(), placement.digest);
         let outcome = OrderOutcome::Placed(order.receipt());
-        let pending = self.pending(&order, placement.context.traceparent.clone());
+        let traceparent = placement.context.traceparent.clone();
+        let pending = pending(&order, self.now_micros, traceparent);
         let publish = pending.as_ref().map(|pending| self.first_sending(&order, pending));
         let change = OrderChange {
             order_id: order.order_id,
@@ -125,7 +126,7 @@ impl BatchState {
         request: &OrderRequest,
         context: &RequestContext,
     ) -> DecidedOrder {
-        let Some(order) = self.orders.get(&order_id).cloned() else {
+        let Some(order) = self.orders.get(&order_id) else {
             return DecidedOrder::silent(OrderOutcome::Refused(Refusal::NotFound));
         };
         match order.decide_request(request, context) {
@@ -136,9 +137,9 @@ impl BatchState {
                 DecidedOrder::silent(outcome)
             }
             Ok(Step::Next(events)) => {
-                let entry = order.last_seq + 1;
-                let (order, publish) = self.record_all(order, events, context);
-                let (receipt, entry) = (order.receipt(), Some(entry));
+                let entry = Some(order.last_seq + 1);
+                let publish = self.record_all(order_id, events, context);
+                let receipt = self.orders[&order_id].receipt();
                 let outcome = OrderOutcome::Accepted { receipt, entry, replayed: false };
                 DecidedOrder { outcome, publish }
             }
@@ -146,35 +147,35 @@ impl BatchState {
     }
 
     fn expire(&mut self, order_id: OrderId) -> DecidedOrder {
-        let order = self.orders.get(&order_id).cloned();
-        let expiring = order.and_then(|order| order.expire().map(|event| (order, event)));
-        let Some((order, event)) = expiring else {
+        let Some(event) = self.orders.get(&order_id).and_then(Order::expire) else {
             return DecidedOrder::silent(OrderOutcome::Stale);
         };
-        let (order, publish) = self.record_all(order, vec![event], &RequestContext::default());
-        DecidedOrder { outcome: OrderOutcome::Expired(order.receipt()), publish }
+        let publish = self.record_all(order_id, vec![event], &RequestContext::default());
+        let receipt = self.orders[&order_id].receipt();
+        DecidedOrder { outcome: OrderOutcome::Expired(receipt), publish }
     }
 
-    /// Adds entries to the history of an order. Returns the order after them, and the command to
-    /// publish if one of them made a new revision.
+    /// Adds entries to the history of an order. Returns the command to publish if one of them made
+    /// a new revision.
     fn record_all(
         &mut self,
-        mut order: Order,
+        order_id: OrderId,
         events: Vec<Event>,
         context: &RequestContext,
-    ) -> (Order, Option<AllocateStock>) {
-        let before = order.registers.intent.revision;
+    ) -> Option<AllocateStock> {
+        let before = self.orders[&order_id].registers.intent.revision;
         for event in events {
-            order = self.record(order, event, context.traceparent.clone());
+            self.record(order_id, event, context.traceparent.as_deref());
         }
-        let pending = self.changes[&order.order_id].pending.as_ref();
+        let order = &self.orders[&order_id];
+        let pending = self.changes[&order_id].pending.as_ref();
         let pending = pending.filter(|_| order.registers.intent.revision > before);
-        let publish = pending.map(|pending| self.first_sending(&order, pending));
-        (order, publish)
+        pending.map(|pending| self.first_sending(order, pending))
     }
 
     fn settle(&mut self, answer: &StockAllocated) -> DecidedOrder {
-        let Some(order) = self.orders.get(&answer.order_id).cloned() else {
+        let order_id = answer.order_id;
+        let Some(order) = self.orders.get(&order_id) else {
             return DecidedOrder::silent(OrderOutcome::Anomaly(
                 "the answer names an order that does not exist",
             ));
@@ -186,40 +187,40 @@ impl BatchState {
                 let decided_at_micros = answer.decided_at_micros;
                 let event = Event::settled(&order.registers, &answer.facts, decided_at_micros);
                 let purpose = order.registers.purpose;
-                let order = self.record(order, event, None);
-                let receipt = order.receipt();
+                self.record(order_id, event, None);
+                let receipt = self.orders[&order_id].receipt();
                 DecidedOrder::silent(OrderOutcome::Settled { receipt, purpose })
             }
         }
     }
 
-    /// Adds an entry to the history of an order, and returns the order after it.
-    fn record(&mut self, mut order: Order, event: Event, traceparent: Option<String>) -> Order {
+    /// Adds an entry to the history of an order.
+    fn record(&mut self, order_id: OrderId, event: Event, traceparent: Option<&str>) {
+        let now_micros = self.now_micros;
+        let order = self.orders.get_mut(&order_id).expect("the event was decided for this order");
         let from = Origin::Stored {
             last_seq: order.last_seq,
             in_flight: order.registers.in_flight(),
             has_deadline: order.deadline().is_some(),
         };
-        let order_id = order.order_id;
-        let before = &self.orders[&order_id].registers;
+        let before = BeforeEntry::of(&order.registers);
+        let revision_before = order.registers.intent.revision;
         let seq = order.last_seq + 1;
         order
             .registers
-            .apply(&order.terms, seq, self.now_micros, &event)
+            .apply(&order.terms, seq, now_micros, &event)
             .expect("a request that was admitted and an answer that settles follow");
         order.last_seq = seq;
-        let rises = order.registers.intent.revision > before.intent.revision;
+        let rises = order.registers.intent.revision > revision_before;
         if rises {
-            order.digest = order.registers.sent_intent().digest();
+            order.digest = order.registers.sent().digest();
         }
-        let entry = Entry { seq, status: order.status(), at_micros: self.now_micros, event };
-        order.history_bytes += entry.approximate_bytes();
-        let kind = EntryKind::of(before, &entry);
-        let pending = rises.then(|| self.pending(&order, traceparent)).flatten();
+        let state = order.state();
+        let entry = Entry { seq, status: state.status, at_micros: now_micros, event };
         let change = self.changes.entry(order_id).or_insert_with(|| OrderChange {
             order_id,
             from,
-            at_micros: self.now_micros,
+            at_micros: now_micros,
             to: None,
             entries: Vec::new(),
             kinds: Vec::new(),
@@ -227,26 +228,14 @@ impl BatchState {
             deadline: None,
         });
         if rises {
-            change.pending = pending;
-        } else if order.registers.in_flight().is_none() {
+            change.pending = pending(order, now_micros, traceparent.map(str::to_owned));
+        } else if state.in_flight().is_none() {
             change.pending = None;
         }
-        change.to = Some(order.state());
+        change.to = Some(state);
+        change.kinds.push(before.kind_of(&entry));
         change.entries.push(entry);
-        change.kinds.push(kind);
         change.deadline = order.deadline();
-        self.orders.insert(order_id, order.clone());
-        order
-    }
-
-    /// The pending command of an order whose intent is ahead.
-    fn pending(&self, order: &Order, traceparent: Option<String>) -> Option<Pending> {
-        order.registers.in_flight().map(|revision| Pending {
-            revision,
-            since_micros: self.now_micros,
-            next_attempt_at_micros: self.now_micros.saturating_add(FIRST_ANSWER_WAIT_MICROS),
-            traceparent,
-        })
     }
 
     /// The first attempt of a pending command.
@@ -257,4 +246,14 @@ impl BatchState {
             ..AllocateStock::first(order.order_id, intent, order.digest, self.now_micros)
         }
     }
+}
+
+/// The pending command of an order whose intent is ahead.
+fn pending(order: &Order, now_micros: i64, traceparent: Option<String>) -> Option<Pending> {
+    order.registers.in_flight().map(|revision| Pending {
+        revision,
+        since_micros: now_micros,
+        next_attempt_at_micros: now_micros.saturating_add(FIRST_ANSWER_WAIT_MICROS),
+        traceparent,
+    })
 }

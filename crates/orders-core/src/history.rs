@@ -7,9 +7,11 @@ use super::order::Terms;
 use super::registers::{Misfit, Registers};
 use super::status::{Purpose, Status};
 
+pub(super) use kind::BeforeEntry;
 pub use kind::EntryKind;
 
 mod kind;
+mod length;
 
 /// One entry of an order's history after the first. The history is append-only (INV-4).
 ///
@@ -25,28 +27,6 @@ pub struct Entry {
     pub at_micros: i64,
     /// What happened.
     pub event: Event,
-}
-
-impl Entry {
-    /// About how long the entry is in a stored history, in bytes.
-    pub(super) fn approximate_bytes(&self) -> usize {
-        const ENTRY: usize = 150;
-        const LINE: usize = 40;
-        let lines = match &self.event {
-            Event::Intended(intended) => {
-                let wanted = intended.wanted.as_ref().map_or(0, |wanted| wanted.iter().len());
-                let shipped = intended.shipped.as_ref().map_or(0, |shipped| shipped.len());
-                let returned = intended.returned.as_ref().map_or(0, |returned| returned.len());
-                wanted + shipped + returned
-            }
-            Event::Settled { allocated, shortages, booked_at, .. } => {
-                let allocated = allocated.as_ref().map_or(0, |allocated| allocated.len());
-                allocated + shortages.len() + booked_at.as_ref().map_or(0, Vec::len)
-            }
-            Event::Paid { .. } | Event::Refunded { .. } | Event::Tracked { .. } => 0,
-        };
-        ENTRY + lines * LINE
-    }
 }
 
 /// What an entry adds to the registers. Numbers are absolute; what is `None` did not change.
@@ -116,12 +96,12 @@ pub struct Intended {
     pub key: Option<RequestKey>,
     /// How to follow the shipment that the entry makes, if the client said so.
     pub tracking: Option<Tracking>,
-    /// The number of the shipment that the entry takes back.
+    /// The number of the shipment that the entry cancels.
     pub cancelled_shipment: Option<u32>,
 }
 
 impl Intended {
-    /// A revision that changes no number, made by nobody in particular.
+    /// A revision that changes no number, made by the service itself.
     pub fn unchanged(revision: Revision, purpose: Purpose) -> Self {
         Self {
             revision,
@@ -169,12 +149,26 @@ pub enum BrokenHistory {
     },
 }
 
-/// Adds up a history and checks each of its prefixes.
+/// Adds up a whole history and checks each of its prefixes.
+///
+/// # Errors
+///
+/// [`BrokenHistory`] for the first entry that does not follow, or on which another one must follow.
+/// A retry fails again.
+pub fn fold(terms: &Terms, entries: &[Entry]) -> Result<Registers, BrokenHistory> {
+    let registers = fold_prefix(terms, entries)?;
+    let seq = entries.last().map_or(1, |last| last.seq);
+    registers.check_end().map_err(|misfit| BrokenHistory::Misfit { seq, misfit })?;
+    Ok(registers)
+}
+
+/// Adds up the beginning of a history. It may end between two entries that were made at once: a
+/// payment that came after the deadline, and the revision that asks for the units again.
 ///
 /// # Errors
 ///
 /// [`BrokenHistory`] for the first entry that does not follow. A retry fails again.
-pub fn fold(terms: &Terms, entries: &[Entry]) -> Result<Registers, BrokenHistory> {
+pub fn fold_prefix(terms: &Terms, entries: &[Entry]) -> Result<Registers, BrokenHistory> {
     let mut registers = Registers::placed(terms.ordered());
     for (entry, expected) in entries.iter().zip(2..) {
         let seq = entry.seq;
@@ -207,11 +201,11 @@ impl Event {
     /// The event by which facts settle the revision that they answer.
     pub(super) fn settled(before: &Registers, facts: &Facts, decided_at_micros: i64) -> Self {
         let known = before.facts.as_ref();
-        let allocated = known.map(|facts| facts.allocated.clone()).unwrap_or_default();
-        let booked_at = known.map(|facts| facts.booked_at.as_slice()).unwrap_or_default();
+        let allocated = known.map(|known| &*known.allocated).unwrap_or_default();
+        let booked_at = known.map(|known| known.booked_at.as_slice()).unwrap_or_default();
         Self::Settled {
             decided_at_micros,
-            allocated: (allocated != facts.allocated).then(|| facts.allocated.clone()),
+            allocated: (*allocated != *facts.allocated).then(|| facts.allocated.clone()),
             shortages: facts.shortages.clone(),
             booked_at: (booked_at != facts.booked_at).then(|| facts.booked_at.clone()),
         }

@@ -146,15 +146,13 @@ pub struct Order {
     pub digest: Digest,
     /// The number of the last entry of the history, from 1 (R13).
     pub last_seq: u32,
-    /// How long the stored history is, in bytes; about, for entries of the same batch (R17).
-    pub history_bytes: usize,
 }
 
 impl Order {
     /// The order after its first entry. `digest` is the digest of its first intent.
     pub fn placed(order_id: OrderId, terms: Terms, digest: Digest) -> Self {
         let registers = Registers::placed(terms.ordered());
-        Self { order_id, terms, registers, digest, last_seq: 1, history_bytes: 0 }
+        Self { order_id, terms, registers, digest, last_seq: 1 }
     }
 
     /// The status of the order.

@@ -1,7 +1,9 @@
 //! The registers of an order: what it intends, what Inventory says that it has, and what clients
 //! recorded about it.
 
-use contract::{Allocations, Digest, Facts, Intent, ProductId, Revision, Wanted};
+use std::borrow::Cow;
+
+use contract::{Allocations, Digest, Facts, Intent, ProductId, Revision, Wanted, WantedLine};
 
 use super::changes::{Cancellation, Return, Shipment, UsedKey};
 use super::history::Event;
@@ -37,8 +39,15 @@ pub struct Registers {
     pub cancellations: Vec<Cancellation>,
     /// The idempotency keys of changes.
     pub keys: Vec<UsedKey>,
-    /// How many entries clients made beside placing, cancelling, fulfilling and paying the order.
+    /// How many entries clients made beside placing, cancelling, fulfilling and paying the order,
+    /// and beside saying how to follow shipments.
     pub changes: usize,
+    /// About how long the history is when it is stored, in bytes (R17). It is counted by the entries
+    /// alone, so it does not depend on which entries were written together.
+    pub history_bytes: usize,
+    /// Whether the last entry is a payment that came after the deadline. The next one asks for the
+    /// units again.
+    pub(super) must_revive: bool,
 }
 
 /// What an answer of Inventory means for an order.
@@ -74,17 +83,33 @@ impl Registers {
             cancellations: Vec::new(),
             keys: Vec::new(),
             changes: 0,
+            history_bytes: 0,
+            must_revive: false,
         }
     }
 
     /// The intent that Inventory is sent: what is written, or 0 of each product if the deadline of
     /// the payment has passed.
     pub fn sent_intent(&self) -> Intent {
+        self.sent().into_owned()
+    }
+
+    /// As [`sent_intent`](Self::sent_intent), and copied only if it is not the one that is written.
+    pub(super) fn sent(&self) -> Cow<'_, Intent> {
         match self.purpose {
             Purpose::Expire => {
-                Intent { wanted: self.intent.wanted.nothing(), ..self.intent.clone() }
+                let wanted = self.intent.wanted.nothing();
+                Cow::Owned(Intent { wanted, ..self.intent.clone() })
             }
-            _ => self.intent.clone(),
+            _ => Cow::Borrowed(&self.intent),
+        }
+    }
+
+    /// The units of a line of the intent that Inventory is sent.
+    fn sent_units(&self, line: &WantedLine) -> i64 {
+        match self.purpose {
+            Purpose::Expire => 0,
+            _ => i64::from(line.quantity),
         }
     }
 
@@ -177,10 +202,9 @@ impl Registers {
     /// facts grant. Which units are taken, Orders cannot know (R22).
     pub fn is_reducing(&self) -> bool {
         let Some(facts) = &self.facts else { return false };
-        let sent = self.sent_intent();
-        sent.wanted
-            .iter()
-            .any(|line| i64::from(line.quantity) < facts.allocated.of(&line.product_id))
+        let has_more =
+            |line: &WantedLine| self.sent_units(line) < facts.allocated.of(&line.product_id);
+        self.intent.wanted.iter().any(has_more)
     }
 
     /// Reads an answer of Inventory. `digest` is the digest of the intent that was sent last,
@@ -221,6 +245,15 @@ impl Registers {
         event: &Event,
     ) -> Result<(), Misfit> {
         apply::apply(self, terms, apply::At { seq, at_micros }, event)
+    }
+
+    /// Checks that a history may end here.
+    ///
+    /// # Errors
+    ///
+    /// [`Misfit`] if the last entry is a late payment: the decider adds two entries at once.
+    pub(super) fn check_end(&self) -> Result<(), Misfit> {
+        if self.must_revive { Err(Misfit(apply::LATE_AND_FORGOTTEN)) } else { Ok(()) }
     }
 }
 

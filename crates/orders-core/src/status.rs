@@ -120,7 +120,7 @@ pub enum RequestKind {
     Cancel,
     /// To ship all that the order holds.
     Fulfill,
-    /// To cancel units, to ship some, to cancel a shipment, or to take units back.
+    /// To cancel units, to ship some, to cancel a shipment, or to book a return.
     Change,
     /// To pay the order.
     Pay,

@@ -176,9 +176,7 @@ pub fn folded(audit: &OrderAudit) -> Result<Order, BrokenHistory> {
     let last_seq = audit.history.last().map_or(1, |entry| entry.seq);
     let digest = registers.sent_intent().digest();
     let terms = audit.terms.clone();
-    // How long the history is matters to requests only.
-    let history_bytes = 0;
-    Ok(Order { order_id: audit.order_id, terms, registers, digest, last_seq, history_bytes })
+    Ok(Order { order_id: audit.order_id, terms, registers, digest, last_seq })
 }
 
 /// Compares the columns beside the history with the fold (INV-4).

@@ -14,6 +14,8 @@ use crate::node::Service;
 use crate::version::Versions;
 
 pub(crate) use crate::fold::{ProductUnits, StockKey, StockUnits};
+#[cfg(test)]
+pub(crate) use order_row::StateRow;
 pub(crate) use order_row::{OrderRow, PendingRow};
 pub(crate) use reservation_row::{HoldingRow, ReservationRow, ReturnRow, ShortRow};
 pub(crate) use stock_row::{Level, MovementRow, StockRow};

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::Digest;
 use orders_core::status::Status;
+use serde::Deserialize;
 
 use crate::states::{Violation, broken, may_follow};
 
@@ -59,6 +60,7 @@ pub(crate) enum Made {
     /// How to follow the shipment of this number.
     Tracking {
         shipment: i64,
+        tracking: Tracking,
     },
 }
 
@@ -71,6 +73,16 @@ pub(crate) struct NewIntent {
     pub(crate) returned: Option<Back>,
     pub(crate) key: Option<String>,
     pub(crate) cancelled_shipment: Option<i64>,
+    pub(crate) tracking: Option<Tracking>,
+}
+
+/// How to follow a shipment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tracking {
+    pub(crate) carrier: Option<String>,
+    pub(crate) number: Option<String>,
+    pub(crate) url: Option<String>,
 }
 
 /// An answer of Inventory. What is `None` did not change.
@@ -216,8 +228,13 @@ impl Registers {
 
     fn add(&mut self, seq: i64, step: &Step) -> Result<(), Violation> {
         let before = self.status;
-        if std::mem::take(&mut self.must_revive) && step.status != Status::Reviving {
-            return broken("INV-4", "a payment came late, and nothing is asked for again");
+        let revives = matches!(step.made, Made::Intent(_)) && step.status == Status::Reviving;
+        match (std::mem::take(&mut self.must_revive), revives) {
+            (true, false) => {
+                return broken("INV-4", "a payment came late, and nothing is asked for again");
+            }
+            (false, true) => return broken("INV-4", "no payment came late just before"),
+            (_, _) => {}
         }
         let may_stay = match &step.made {
             Made::Intent(intent) => {
@@ -236,7 +253,7 @@ impl Registers {
                 self.refund(reference, *amount)?;
                 true
             }
-            Made::Tracking { shipment } if self.shipments.contains_key(shipment) => true,
+            Made::Tracking { shipment, .. } if self.shipments.contains_key(shipment) => true,
             Made::Tracking { .. } => return broken("INV-4", "there is no such shipment"),
         };
         self.check_line_arithmetic()?;

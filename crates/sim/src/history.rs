@@ -6,7 +6,10 @@ use contract::OrderId;
 use orders_core::status::Status;
 
 use crate::databases::{Databases, MovementRow, OrderRow};
+use crate::fold::Tracking;
 use crate::states::{Violation, broken};
+
+mod changes;
 
 /// What a client knows after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,14 +63,15 @@ pub(crate) struct Change {
 /// How a change is found in the history of its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// By its idempotency key, which is unique.
+    /// By its idempotency key. A client may use it for something else, too.
     Key(String),
-    /// By the reference of the payment or the refund. Several requests may have the same.
-    Payment(String),
+    /// By the reference of the payment or the refund. Several requests may have the same. The amount
+    /// is in minor units; a payment without one is of what is due.
+    Payment(String, Option<i64>),
     /// The shipment with this number is cancelled.
     Unship(i64),
-    /// The shipment with this number exists.
-    Track(i64),
+    /// The shipment with this number is followed so.
+    Track(i64, Tracking),
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +105,12 @@ impl History {
     pub(crate) fn changes_of(&self, order_id: OrderId, path: &str) -> Vec<usize> {
         let is_its = |change: &Change| change.order_id == order_id && change.path == path;
         (0..self.changes.len()).filter(|at| is_its(&self.changes[*at])).collect()
+    }
+
+    /// Whether several changes have the key.
+    pub(crate) fn shares_key(&self, change: usize) -> bool {
+        let mark = &self.changes[change].mark;
+        self.changes.iter().filter(|other| other.mark == *mark).count() > 1
     }
 
     pub(crate) fn open_changes(&self) -> Vec<usize> {
@@ -150,7 +160,7 @@ impl History {
         for (key, purchases) in by_key {
             check_key(key, &purchases, &rows)?;
         }
-        self.changes.iter().try_for_each(|change| check_change(change, &rows))?;
+        self.changes.iter().try_for_each(|change| changes::check(change, &self.changes, &rows))?;
         let movements = databases.movements();
         self.stockings.iter().try_for_each(|stocking| check_stocking(stocking, &movements))
     }
@@ -198,29 +208,6 @@ fn check_key(key: &str, purchases: &[&Purchase], rows: &[OrderRow]) -> Result<()
         {
             return broken("INV-6", format!("{purchase:?} was never done, and there is {row:?}"));
         }
-    }
-    Ok(())
-}
-
-/// A change that was confirmed is in the history of its order; one that was refused, and has a key of
-/// its own, is not.
-fn check_change(change: &Change, rows: &[OrderRow]) -> Result<(), Violation> {
-    let row = rows.iter().find(|row| row.order_id == change.order_id);
-    let registers = row.map(OrderRow::registers).transpose()?;
-    let is_there = registers.is_some_and(|registers| match &change.mark {
-        Mark::Key(key) => registers.has_key(key),
-        Mark::Payment(reference) => registers.has_recorded(reference),
-        Mark::Unship(shipment) => {
-            registers.shipments().any(|(seq, _, gone)| seq == *shipment && gone)
-        }
-        Mark::Track(shipment) => registers.shipments().any(|(seq, ..)| seq == *shipment),
-    });
-    let has_own_key = matches!(change.mark, Mark::Key(_));
-    let done = count(&change.heard, Heard::Done) > 0;
-    // Of twins that are sent at once, one may be refused and the other be carried out a moment later.
-    let never = count(&change.heard, Heard::Unknown) == 0;
-    if done && !is_there || has_own_key && !done && never && is_there {
-        return broken("INV-6", format!("{change:?}, and its order is {row:?}"));
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ impl BatchState {
         for index in 0..reservation.holdings.len() {
             self.ship(intent, &mut reservation, index);
         }
-        self.take_back(intent, &mut reservation);
+        self.book_returns(intent, &mut reservation);
         self.release_unwanted(intent, &mut reservation);
         self.reserve_missing(intent, &mut reservation);
         reservation.revision = intent.revision;

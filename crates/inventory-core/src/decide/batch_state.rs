@@ -116,6 +116,13 @@ impl BatchState {
         locations
     }
 
+    /// The first location by (priority, id).
+    pub(super) fn first_location(&self) -> Option<&LocationId> {
+        let locations = self.current.locations.values();
+        let first = locations.min_by_key(|location| (location.priority, &location.location_id));
+        first.map(|location| &location.location_id)
+    }
+
     pub(super) fn levels(&self, product_id: &ProductId) -> Option<&Levels> {
         self.current.levels.get(product_id)
     }

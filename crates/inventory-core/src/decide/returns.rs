@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::{Intent, LocationId, ProductId, ReturnedUnits};
 
 use super::batch_state::BatchState;
-use crate::reservation::{Reservation, ReturnedStock};
+use crate::reservation::{Holding, Reservation, ReturnedStock};
 use crate::stock::{Cause, Deltas, MAX_ON_HAND, MovementKind};
 
 impl BatchState {
@@ -20,6 +20,14 @@ impl BatchState {
         intent: &Intent,
         reservation: &Reservation,
     ) -> Result<(), &'static str> {
+        let comes_back = |holding: &Holding| {
+            holding.shipped > 0
+                && holding.shipped > intent.shipped.at(&holding.product_id, &holding.location_id)
+        };
+        if intent.returned.is_empty() && !reservation.holdings.iter().any(comes_back) {
+            return Ok(());
+        }
+        let first = self.first_location();
         let mut changes: BTreeMap<(&ProductId, &LocationId), i64> = BTreeMap::new();
         for holding in &reservation.holdings {
             let stock_key = (&holding.product_id, &holding.location_id);
@@ -32,7 +40,7 @@ impl BatchState {
             let found = reservation.returned_to(&entry.product_id, &entry.location_id);
             let booked_at = match found {
                 Some(found) => Some(&found.booked_at),
-                None => self.booked_at(&entry.location_id),
+                None => self.booked_at(&entry.location_id, first),
             };
             let booked_at = booked_at.ok_or("there is no location where a return can be booked")?;
             let units = on_hand(entry) - found.map_or(0, |found| on_hand(&found.units));
@@ -50,13 +58,17 @@ impl BatchState {
     /// Books the units that came back from the customer since the last revision: one movement for
     /// each product and location whose numbers rose. Units that were written off are not on hand,
     /// so a return of nothing else moves by nothing.
-    pub(super) fn take_back(&mut self, intent: &Intent, reservation: &mut Reservation) {
+    pub(super) fn book_returns(&mut self, intent: &Intent, reservation: &mut Reservation) {
+        if intent.returned.is_empty() {
+            return;
+        }
+        let first = self.first_location().cloned();
         for entry in &intent.returned {
             let index = match reservation.find_returned(&entry.product_id, &entry.location_id) {
                 Ok(index) if reservation.returns[index].units == *entry => continue,
                 Ok(index) => index,
                 Err(index) => {
-                    let booked_at = self.booked_at(&entry.location_id);
+                    let booked_at = self.booked_at(&entry.location_id, first.as_ref());
                     let booked_at = booked_at.expect("the room was checked").clone();
                     reservation.returns.insert(index, ReturnedStock::nothing(entry, booked_at));
                     index
@@ -78,13 +90,14 @@ impl BatchState {
         }
     }
 
-    /// Where units that came back to a location are booked: there, or at the first location by
-    /// (priority, id) if nobody has made that one. `None` if no location can be read.
-    fn booked_at<'it>(&'it self, location_id: &'it LocationId) -> Option<&'it LocationId> {
-        if self.location(location_id).is_some() {
-            return Some(location_id);
-        }
-        self.locations_by_priority().first().map(|first| &first.location_id)
+    /// Where units that came back to a location are booked: there, or at the first location if
+    /// Inventory does not know that one. `None` if no location can be read.
+    fn booked_at<'it>(
+        &self,
+        location_id: &'it LocationId,
+        first: Option<&'it LocationId>,
+    ) -> Option<&'it LocationId> {
+        if self.location(location_id).is_some() { Some(location_id) } else { first }
     }
 }
 

@@ -1,20 +1,25 @@
 //! Sourcing: which locations serve an order.
 
-use contract::{
-    LocationId, MAX_ALLOCATIONS, ProductId, Quantity, Shortage, ShortageReason, WantedLine,
-};
+use contract::{LocationId, MAX_ALLOCATIONS, ProductId, Quantity, Shortage, ShortageReason};
 
 use super::batch_state::BatchState;
 use crate::reservation::{Holding, Seen, Shortfall, find_holding};
 
+/// Units of a product that an order wants and does not have.
+#[derive(Clone, Copy)]
+pub(super) struct MissingLine<'a> {
+    pub(super) product_id: &'a ProductId,
+    pub(super) quantity: Quantity,
+}
+
 /// Units of a product that sourcing found at a location.
-pub(super) struct Part {
-    pub(super) product_id: ProductId,
+pub(super) struct Part<'a> {
+    pub(super) product_id: &'a ProductId,
     pub(super) location_id: LocationId,
     pub(super) units: i64,
 }
 
-/// Finds stock for every line, each of which wants at least one unit, or for none.
+/// Finds stock for every line, or for none.
 ///
 /// The first location by (priority, id) that can serve all lines serves them. Without such a
 /// location, each line is split over the locations in the same order. The parts are sorted by
@@ -24,11 +29,11 @@ pub(super) struct Part {
 ///
 /// The short products, one entry each, sorted by product. If the order would have more than
 /// [`MAX_ALLOCATIONS`] holdings, every product is listed with that reason (R17).
-pub(super) fn source(
+pub(super) fn source<'a>(
     state: &BatchState,
-    lines: &[WantedLine],
+    lines: &[MissingLine<'a>],
     holdings: &[Holding],
-) -> Result<Vec<Part>, Vec<Shortfall>> {
+) -> Result<Vec<Part<'a>>, Vec<Shortfall>> {
     if lines.is_empty() {
         return Ok(Vec::new());
     }
@@ -38,37 +43,44 @@ pub(super) fn source(
         Some(parts) => parts,
         None => at_many_locations(state, lines, &locations)?,
     };
-    let is_new =
-        |part: &&Part| find_holding(holdings, &part.product_id, &part.location_id).is_err();
-    if holdings.len() + parts.iter().filter(is_new).count() > MAX_ALLOCATIONS {
+    if count_holdings(holdings, &parts) > MAX_ALLOCATIONS {
         let reason = Some(ShortageReason::TooManyAllocations);
         return Err(lines.iter().map(|line| shortfall(state, line, reason)).collect());
     }
     Ok(parts)
 }
 
+/// How many holdings the order would have. Those whose units were all released count too: they
+/// stay in the row of the reservation, and are listed as its last allocations.
+fn count_holdings(holdings: &[Holding], parts: &[Part]) -> usize {
+    if holdings.is_empty() {
+        return parts.len();
+    }
+    let is_new = |part: &&Part| find_holding(holdings, part.product_id, &part.location_id).is_err();
+    holdings.len() + parts.iter().filter(is_new).count()
+}
+
 /// The units of the first location that can serve all lines, if there is one.
-fn at_one_location(
+fn at_one_location<'a>(
     state: &BatchState,
-    lines: &[WantedLine],
+    lines: &[MissingLine<'a>],
     locations: &[&LocationId],
-) -> Option<Vec<Part>> {
+) -> Option<Vec<Part<'a>>> {
     let serves_all = |location: &&&LocationId| {
-        lines.iter().all(|line| {
-            let available = state.level(&line.product_id, location).available();
-            available >= i64::from(line.quantity)
-        })
+        lines
+            .iter()
+            .all(|line| state.level(line.product_id, location).available() >= line.quantity.units())
     };
     let location = locations.iter().find(serves_all)?;
-    Some(lines.iter().map(|line| part(line, location, line.quantity.into())).collect())
+    Some(lines.iter().map(|line| part(line, location, line.quantity.units())).collect())
 }
 
 /// The units of each line, wherever they are.
-fn at_many_locations(
+fn at_many_locations<'a>(
     state: &BatchState,
-    lines: &[WantedLine],
+    lines: &[MissingLine<'a>],
     locations: &[&LocationId],
-) -> Result<Vec<Part>, Vec<Shortfall>> {
+) -> Result<Vec<Part<'a>>, Vec<Shortfall>> {
     let mut parts = Vec::new();
     let mut shortfalls = Vec::new();
     for line in lines {
@@ -82,11 +94,15 @@ fn at_many_locations(
 
 /// Takes the available units of each location in turn, until the line is served. Returns `None` if
 /// there are too few.
-fn split(state: &BatchState, line: &WantedLine, locations: &[&LocationId]) -> Option<Vec<Part>> {
-    let mut missing = i64::from(line.quantity);
+fn split<'a>(
+    state: &BatchState,
+    line: &MissingLine<'a>,
+    locations: &[&LocationId],
+) -> Option<Vec<Part<'a>>> {
+    let mut missing = line.quantity.units();
     let mut parts = Vec::new();
     for location in locations {
-        let available = state.level(&line.product_id, location).available();
+        let available = state.level(line.product_id, location).available();
         let taken = available.min(missing);
         // Skip locations without available units.
         if taken > 0 {
@@ -98,21 +114,21 @@ fn split(state: &BatchState, line: &WantedLine, locations: &[&LocationId]) -> Op
     (missing == 0).then_some(parts)
 }
 
-fn part(line: &WantedLine, location_id: &LocationId, units: i64) -> Part {
-    Part { product_id: line.product_id.clone(), location_id: location_id.clone(), units }
+fn part<'a>(line: &MissingLine<'a>, location_id: &LocationId, units: i64) -> Part<'a> {
+    Part { product_id: line.product_id, location_id: location_id.clone(), units }
 }
 
 /// A product that the order cannot have, with the last movement that was seen at each location
 /// (INV-8).
-fn shortfall(state: &BatchState, line: &WantedLine, reason: Option<ShortageReason>) -> Shortfall {
-    let levels = state.levels(&line.product_id);
-    let short = match state.product(&line.product_id) {
+fn shortfall(state: &BatchState, line: &MissingLine, reason: Option<ShortageReason>) -> Shortfall {
+    let levels = state.levels(line.product_id);
+    let short = match state.product(line.product_id) {
         Some(_) => ShortageReason::OutOfStock,
         None => ShortageReason::UnknownProduct,
     };
     let shortage = Shortage {
         product_id: line.product_id.clone(),
-        requested: Quantity::new(line.quantity).expect("stock is sought for at least one unit"),
+        requested: line.quantity,
         available: levels.into_iter().flatten().map(|(_, level)| level.available()).sum(),
         reason: reason.unwrap_or(short),
     };

@@ -2,10 +2,10 @@
 
 use std::cmp::Reverse;
 
-use contract::{Intent, ProductId, WantedLine};
+use contract::{Intent, ProductId, Quantity};
 
 use super::batch_state::BatchState;
-use super::sourcing::{Part, source};
+use super::sourcing::{MissingLine, Part, source};
 use crate::reservation::{Holding, Rejection, Reservation};
 use crate::stock::{Deltas, MovementKind};
 
@@ -53,37 +53,40 @@ impl BatchState {
     /// nothing. Neither has one that expired and was paid late, unless the payment overtook the
     /// release.
     pub(super) fn reserve_missing(&mut self, intent: &Intent, reservation: &mut Reservation) {
-        let missing = |line: &WantedLine| {
+        let mut missing = Vec::with_capacity(intent.wanted.iter().len());
+        for line in &intent.wanted {
             let granted = reservation.granted(&line.product_id);
             let quantity = u32::try_from(i64::from(line.quantity) - granted).unwrap_or(0);
-            WantedLine { product_id: line.product_id.clone(), quantity }
-        };
-        let missing: Vec<_> =
-            intent.wanted.iter().map(missing).filter(|line| line.quantity > 0).collect();
-        match source(self, &missing, &reservation.holdings) {
-            Ok(parts) => {
-                for part in parts {
-                    self.promise(reservation, part);
-                }
+            if let Ok(quantity) = Quantity::new(quantity) {
+                missing.push(MissingLine { product_id: &line.product_id, quantity });
             }
+        }
+        match source(self, &missing, &reservation.holdings) {
+            Ok(parts) => self.promise(reservation, parts),
             Err(shortfalls) => {
                 reservation.rejection = Some(Rejection { revision: intent.revision, shortfalls });
             }
         }
     }
 
-    /// Reserves units that sourcing found.
-    fn promise(&mut self, reservation: &mut Reservation, part: Part) {
-        let Part { product_id, location_id, units } = part;
-        let index = match reservation.find_holding(&product_id, &location_id) {
-            Ok(index) => index,
-            Err(index) => {
-                reservation.holdings.insert(index, Holding::nothing(product_id, location_id));
+    /// Reserves units that sourcing found. A new order gets its holdings in the order of the parts.
+    fn promise(&mut self, reservation: &mut Reservation, parts: Vec<Part<'_>>) {
+        let is_new = reservation.holdings.is_empty();
+        reservation.holdings.reserve_exact(parts.len());
+        for Part { product_id, location_id, units } in parts {
+            let found = if is_new {
+                Err(reservation.holdings.len())
+            } else {
+                reservation.find_holding(product_id, &location_id)
+            };
+            let index = found.unwrap_or_else(|index| {
+                let holding = Holding::nothing(product_id.clone(), location_id);
+                reservation.holdings.insert(index, holding);
                 index
-            }
-        };
-        reservation.holdings[index].promised += units;
-        let deltas = Deltas { reserved: units, ..Deltas::default() };
-        self.move_holding(reservation, index, MovementKind::Reserve, deltas);
+            });
+            reservation.holdings[index].promised += units;
+            let deltas = Deltas { reserved: units, ..Deltas::default() };
+            self.move_holding(reservation, index, MovementKind::Reserve, deltas);
+        }
     }
 }

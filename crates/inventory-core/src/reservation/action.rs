@@ -13,7 +13,7 @@ pub(crate) enum Action {
     /// Make a reservation: of all that the order wants, or of nothing, so that a late placement
     /// reserves nothing.
     Begin,
-    /// Ship, take back, release and reserve until the order has what its intent says (R23).
+    /// Ship, book returns, release and reserve until the order has what its intent says (R23).
     Apply(Reservation),
 }
 
@@ -61,7 +61,7 @@ impl Reservation {
             return Err("the intent does not name every product of the reservation");
         }
         self.can_ship(intent)?;
-        self.can_take_back(intent)?;
+        self.can_book_returns(intent)?;
         intent.wanted.iter().try_for_each(|line| self.can_grant(intent, line))
     }
 
@@ -79,7 +79,7 @@ impl Reservation {
     }
 
     /// What came back stays so, and no more of a product comes back than is out.
-    fn can_take_back(&self, intent: &Intent) -> Result<(), &'static str> {
+    fn can_book_returns(&self, intent: &Intent) -> Result<(), &'static str> {
         let falls = |found: &ReturnedStock| {
             let before = &found.units;
             intent.returned.at(&before.product_id, &before.location_id).is_none_or(|entry| {
@@ -89,7 +89,7 @@ impl Reservation {
             })
         };
         if self.returns.iter().any(falls) {
-            return Err("the intent takes back a return");
+            return Err("less came back than was booked");
         }
         let exceeds = |entry: &contract::ReturnedUnits| {
             intent.returned.of(&entry.product_id) > intent.shipped.of(&entry.product_id)
@@ -103,7 +103,8 @@ impl Reservation {
     /// What is shipped stays with the order. More of a product is wanted only by an order that has
     /// nothing of it, and of which nothing is shipped.
     fn can_grant(&self, intent: &Intent, line: &WantedLine) -> Result<(), &'static str> {
-        let (wanted, granted) = (i64::from(line.quantity), self.granted(&line.product_id));
+        let wanted = i64::from(line.quantity);
+        let granted = self.granted(&line.product_id);
         if wanted < intent.shipped.of(&line.product_id) {
             return Err("the intent wants less than it ships");
         }

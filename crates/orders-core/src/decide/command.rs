@@ -43,7 +43,7 @@ pub enum OrderRequest {
         /// What tells the payment from others.
         reference: String,
         /// The amount in minor units, from 1 to
-        /// [`MAX_TOTAL_MINOR`](crate::money::MAX_TOTAL_MINOR); `None` for what the order costs.
+        /// [`MAX_TOTAL_MINOR`](crate::money::MAX_TOTAL_MINOR); `None` for what is due.
         amount_minor: Option<i64>,
     },
     /// To record a refund. Recorded once per reference.
@@ -79,8 +79,7 @@ pub enum OrderRequest {
         /// How to follow it from now on.
         tracking: Tracking,
     },
-    /// To take back a shipment whose units did not leave after all. They are held for the order
-    /// again.
+    /// To cancel a shipment whose units did not leave after all. They are held for the order again.
     CancelShipment {
         /// The number of the shipment.
         shipment: u32,

@@ -107,6 +107,8 @@ pub enum Refusal {
     PaymentNotExpected,
     /// The order is paid, by a payment with another reference.
     AlreadyPaid,
+    /// The payment names no amount, and nothing is due: the order is over.
+    AmountRequired,
     /// The payment is less than what the order costs. It was not recorded.
     Underpaid {
         /// What the order costs, in minor units.
@@ -122,7 +124,8 @@ pub enum Refusal {
     /// The order's current status does not allow the request.
     InvalidTransition(Status),
     /// The order was changed too often ([`MAX_CHANGES`](super::MAX_CHANGES)), or its history is too
-    /// long ([`MAX_HISTORY_BYTES`](super::MAX_HISTORY_BYTES)). A refund of all that is owed is never
+    /// long ([`MAX_HISTORY_BYTES`](super::MAX_HISTORY_BYTES), and half of it for the tracking of
+    /// shipments). A refund of all that is owed, or of all that is left of the payment, is never
     /// refused for that.
     TooManyChanges,
     /// Inventory is taking units from the order, and Orders cannot know which. A retry succeeds as
@@ -130,6 +133,10 @@ pub enum Refusal {
     OrderBusy,
     /// The order has too few units for these lines; without lines, it has none at all.
     QuantityUnavailable(Vec<Unavailable>),
+    /// The returns of the order have as many products and locations as they may have
+    /// ([`MAX_RETURNED`](contract::MAX_RETURNED)), so what these lines name cannot be added. These
+    /// are the indices of the lines.
+    TooManyReturnEntries(Vec<usize>),
 }
 
 /// A line of a request that asks for more units than there are.

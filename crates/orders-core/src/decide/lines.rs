@@ -1,25 +1,24 @@
 //! Which units a change is about: at which locations they are held, and where they come back to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use contract::{Intent, LocationId, ProductId, Quantity, ReturnedUnits};
+use contract::{Intent, LocationId, MAX_RETURNED, ProductId, Quantity, ReturnedUnits};
 
 use super::command::{Disposition, ReturnLine, ShipmentLine};
 use super::decision::{Refusal, Unavailable};
 use crate::units::{self, UnitsByKey};
 
-/// Takes units from what is left, or notes that there are too few.
-pub(super) fn take(
-    left: &mut i64,
-    quantity: Quantity,
-    line: usize,
-    unavailable: &mut Vec<Unavailable>,
-) {
+/// Takes units from what is left.
+///
+/// # Errors
+///
+/// How many units are left, if they are fewer.
+pub(super) fn take(left: &mut i64, quantity: Quantity) -> Result<(), i64> {
     if quantity.units() > *left {
-        unavailable.push(Unavailable { line, available: *left });
-    } else {
-        *left -= quantity.units();
+        return Err(*left);
     }
+    *left -= quantity.units();
+    Ok(())
 }
 
 /// # Errors
@@ -71,29 +70,40 @@ pub(super) fn pick(held: &UnitsByKey, lines: &[ShipmentLine]) -> Result<UnitsByK
 }
 
 /// The units of an order that are with the customer.
-pub(super) struct Out {
+pub(super) struct UnitsWithCustomer {
     /// Per product.
     of: BTreeMap<ProductId, i64>,
     /// Per product and location that shipped it, less what came back there; may be negative.
     at: UnitsByKey,
+    /// The products and locations of the returns, of which there are at most [`MAX_RETURNED`].
+    entries: BTreeSet<(ProductId, LocationId)>,
 }
 
-impl Out {
+/// Why the units of a line cannot come back.
+pub(super) enum NotTaken {
+    /// So many could.
+    TooFew { available: i64 },
+    /// The returns have as many entries as they may have, and none where these units could be added.
+    NoEntry,
+}
+
+impl UnitsWithCustomer {
     pub(super) fn of(intent: &Intent) -> Self {
         let of = intent.wanted.iter().map(|line| {
             let product_id = line.product_id.clone();
             let out = intent.shipped.of(&product_id) - intent.returned.of(&product_id);
             (product_id, out)
         });
-        let of = of.collect();
         let mut at = units::by_key(&intent.shipped);
+        let mut entries = BTreeSet::new();
         for back in &intent.returned {
             let key = (back.product_id.clone(), back.location_id.clone());
             if let Some(out) = at.get_mut(&key) {
                 *out -= back.units();
             }
+            entries.insert(key);
         }
-        Self { of, at }
+        Self { of: of.collect(), at, entries }
     }
 
     /// Takes the units of a line back: to the location that it names, or else to the locations that
@@ -101,37 +111,77 @@ impl Out {
     ///
     /// # Errors
     ///
-    /// How many units could come back, if they are fewer.
-    pub(super) fn take(&mut self, back: &ReturnLine) -> Result<Vec<ReturnedUnits>, i64> {
-        let out = self.of.get(&back.product_id).copied().unwrap_or(0);
+    /// [`NotTaken`]. The request is refused then, so what was taken does not matter.
+    pub(super) fn take(&mut self, back: &ReturnLine) -> Result<Vec<ReturnedUnits>, NotTaken> {
+        let out = self.of.entry(back.product_id.clone()).or_default();
+        take(out, back.quantity).map_err(|available| NotTaken::TooFew { available })?;
         let units = back.quantity.units();
-        if units > out {
-            return Err(out);
+        match &back.location_id {
+            Some(location_id) => self.take_to(back, location_id, units),
+            None => self.take_to_shippers(back, units),
         }
-        self.of.insert(back.product_id.clone(), out - units);
+    }
+
+    fn take_to(
+        &mut self,
+        back: &ReturnLine,
+        location_id: &LocationId,
+        units: i64,
+    ) -> Result<Vec<ReturnedUnits>, NotTaken> {
+        let key = (back.product_id.clone(), location_id.clone());
+        if !add_entry(&mut self.entries, &key) {
+            return Err(NotTaken::NoEntry);
+        }
+        if let Some(left) = self.at.get_mut(&key) {
+            *left -= units;
+        }
+        Ok(vec![part(back, location_id, units)])
+    }
+
+    fn take_to_shippers(
+        &mut self,
+        back: &ReturnLine,
+        units: i64,
+    ) -> Result<Vec<ReturnedUnits>, NotTaken> {
         let mut parts = Vec::new();
         let mut missing = units;
-        let mut serving: Vec<(&(ProductId, LocationId), &mut i64)> =
-            self.at.iter_mut().filter(|(key, _)| key.0 == back.product_id).collect();
-        if let Some(location_id) = &back.location_id {
-            let known = serving.iter_mut().find(|(key, _)| key.1 == *location_id);
-            if let Some((_, left)) = known {
-                **left -= units;
-            }
-            return Ok(vec![part(back, location_id, units)]);
-        }
-        let last = serving.len().saturating_sub(1);
-        for (index, (key, left)) in serving.iter_mut().enumerate() {
-            // What came back to other locations leaves more at these than is still out.
-            let taken = if index == last { missing } else { missing.min((**left).max(0)) };
-            if taken > 0 {
-                **left -= taken;
+        let serving = self.at.iter_mut().filter(|(key, _)| key.0 == back.product_id);
+        for (key, left) in serving {
+            let taken = missing.min((*left).max(0));
+            if taken > 0 && add_entry(&mut self.entries, key) {
+                *left -= taken;
                 missing -= taken;
                 parts.push(part(back, &key.1, taken));
             }
         }
+        // What came back to other locations leaves more at these than is still out, and there may
+        // be too many of them.
+        if missing > 0 {
+            let location_id = self.location_for_rest(&back.product_id).ok_or(NotTaken::NoEntry)?;
+            parts.extend(self.take_to(back, &location_id, missing)?);
+        }
         Ok(parts)
     }
+
+    /// The last location that shipped the product, or else the last one that has an entry for it.
+    fn location_for_rest(&self, product_id: &ProductId) -> Option<LocationId> {
+        let has_room = |key: &&(ProductId, LocationId)| {
+            self.entries.len() < MAX_RETURNED || self.entries.contains(*key)
+        };
+        let mut shippers = self.at.keys().rev().filter(|key| key.0 == *product_id);
+        let mut entries = self.entries.iter().rev().filter(|key| key.0 == *product_id);
+        let found = shippers.find(has_room).or_else(|| entries.next());
+        found.map(|(_, location_id)| location_id.clone())
+    }
+}
+
+/// Whether the returns have the entry, or may have one more, which is added.
+fn add_entry(
+    entries: &mut BTreeSet<(ProductId, LocationId)>,
+    key: &(ProductId, LocationId),
+) -> bool {
+    let is_known = entries.contains(key);
+    if !is_known && entries.len() < MAX_RETURNED { entries.insert(key.clone()) } else { is_known }
 }
 
 fn part(back: &ReturnLine, location_id: &LocationId, units: i64) -> ReturnedUnits {

@@ -6,7 +6,7 @@ use contract::{Allocation, Intent, ProductId, Wanted, WantedLine};
 
 use super::command::{OrderRequest, RequestContext, ReturnLine, ShipmentLine, UnitsOfProduct};
 use super::decision::{Refusal, Unavailable};
-use super::lines::{Out, named_first, pick, refuse, take};
+use super::lines::{NotTaken, UnitsWithCustomer, named_first, pick, refuse, take};
 use crate::changes::{RequestKey, Tracking};
 use crate::history::{Event, Intended};
 use crate::order::Order;
@@ -41,24 +41,26 @@ impl Order {
         request: &OrderRequest,
         context: &RequestContext,
     ) -> Result<Step, Refusal> {
-        let by = By { order: self, context };
+        let asked = RequestOfClient { order: self, context };
         match request {
-            OrderRequest::Cancel { reason } => by.cancel(reason.clone()),
-            OrderRequest::Fulfill => by.fulfill(),
-            OrderRequest::Pay { reference, amount_minor } => by.pay(reference, *amount_minor),
-            OrderRequest::Refund { reference, amount_minor } => by.refund(reference, *amount_minor),
+            OrderRequest::Cancel { reason } => asked.cancel(reason.clone()),
+            OrderRequest::Fulfill => asked.fulfill(),
+            OrderRequest::Pay { reference, amount_minor } => asked.pay(reference, *amount_minor),
+            OrderRequest::Refund { reference, amount_minor } => {
+                asked.refund(reference, *amount_minor)
+            }
             OrderRequest::CancelLines { key, lines, reason } => {
-                by.once(key, |by| by.cancel_lines(key, lines, reason.clone()))
+                asked.once(key, |asked| asked.cancel_lines(key, lines, reason.clone()))
             }
             OrderRequest::Ship { key, lines, tracking } => {
-                by.once(key, |by| by.ship(key, lines.as_deref(), tracking.clone()))
+                asked.once(key, |asked| asked.ship(key, lines.as_deref(), tracking.clone()))
             }
-            OrderRequest::Track { shipment, tracking } => by.track(*shipment, tracking),
+            OrderRequest::Track { shipment, tracking } => asked.track(*shipment, tracking),
             OrderRequest::CancelShipment { shipment, reason } => {
-                by.cancel_shipment(*shipment, reason.clone())
+                asked.cancel_shipment(*shipment, reason.clone())
             }
             OrderRequest::Return { key, lines, reason } => {
-                by.once(key, |by| by.take_back(key, lines, reason.clone()))
+                asked.once(key, |asked| asked.book_return(key, lines, reason.clone()))
             }
         }
     }
@@ -80,12 +82,12 @@ impl From<Intended> for Event {
 
 /// An order, and who asks something of it.
 #[derive(Clone, Copy)]
-struct By<'a> {
+struct RequestOfClient<'a> {
     order: &'a Order,
     context: &'a RequestContext,
 }
 
-impl By<'_> {
+impl RequestOfClient<'_> {
     fn status(self) -> Status {
         self.order.status()
     }
@@ -109,8 +111,19 @@ impl By<'_> {
     }
 
     fn admit_entry(self) -> Result<(), Refusal> {
-        let changed_often = self.order.registers.changes >= MAX_CHANGES;
-        if changed_often || self.order.history_bytes >= MAX_HISTORY_BYTES {
+        let registers = &self.order.registers;
+        let changed_often = registers.changes >= MAX_CHANGES;
+        if changed_often || registers.history_bytes >= MAX_HISTORY_BYTES {
+            Err(Refusal::TooManyChanges)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The tracking of a shipment may change often. It leaves room for returns and cancelled
+    /// shipments: it is no change that is counted, and it stops at half of the history.
+    fn admit_tracking(self) -> Result<(), Refusal> {
+        if self.order.registers.history_bytes >= MAX_HISTORY_BYTES / 2 {
             Err(Refusal::TooManyChanges)
         } else {
             Ok(())
@@ -174,12 +187,13 @@ impl By<'_> {
                 Err(Refusal::KeyReused)
             };
         }
-        let total = self.order.terms.total_minor;
-        if !registers.payments.is_empty() || total == 0 {
+        if !registers.payments.is_empty() || self.order.terms.total_minor == 0 {
             return Err(Refusal::AlreadyPaid);
         }
-        // An order that is over costs nothing any more. What comes all the same is recorded, and owed.
-        let amount_minor = amount_minor.unwrap_or(total);
+        // An order that is over costs nothing any more. What comes all the same is recorded, and
+        // owed; only the client knows how much it is.
+        let due = (balance.amount_minor > 0).then_some(balance.amount_minor);
+        let amount_minor = amount_minor.or(due).ok_or(Refusal::AmountRequired)?;
         if amount_minor < balance.amount_minor {
             return Err(Refusal::Underpaid { due_minor: balance.amount_minor });
         }
@@ -208,12 +222,19 @@ impl By<'_> {
         if amount_minor > most_minor {
             return Err(Refusal::RefundExceedsPayment { most_minor });
         }
-        // What is owed can always be given back, and then nothing is owed any more.
-        if amount_minor != registers.refund_due_minor(&self.order.terms) {
+        // What is owed can always be given back, and then nothing is owed any more. So can all that
+        // is left.
+        let is_all = amount_minor == most_minor
+            || amount_minor == registers.refund_due_minor(&self.order.terms);
+        if !is_all {
             self.admit_entry()?;
         }
-        let (actor, reference) = (self.context.actor.clone(), reference.to_owned());
-        Ok(Step::Next(vec![Event::Refunded { actor, reference, amount_minor }]))
+        let refunded = Event::Refunded {
+            actor: self.context.actor.clone(),
+            reference: reference.to_owned(),
+            amount_minor,
+        };
+        Ok(Step::Next(vec![refunded]))
     }
 
     fn cancel_lines(
@@ -230,7 +251,9 @@ impl By<'_> {
             let product_id = &units.product_id;
             let unshipped = before.wanted.of(product_id) - before.shipped.of(product_id);
             let left = left.entry(product_id).or_insert(unshipped);
-            take(left, units.quantity, line, &mut unavailable);
+            if let Err(available) = take(left, units.quantity) {
+                unavailable.push(Unavailable { line, available });
+            }
         }
         refuse(unavailable)?;
         let reduced = |line: &WantedLine| {
@@ -302,9 +325,13 @@ impl By<'_> {
         if found.tracking.as_ref() == Some(tracking) {
             return Ok(Step::Unchanged(None));
         }
-        self.admit_entry()?;
-        let (actor, tracking) = (self.context.actor.clone(), tracking.clone());
-        Ok(Step::Next(vec![Event::Tracked { actor, shipment, tracking }]))
+        self.admit_tracking()?;
+        let tracked = Event::Tracked {
+            actor: self.context.actor.clone(),
+            shipment,
+            tracking: tracking.clone(),
+        };
+        Ok(Step::Next(vec![tracked]))
     }
 
     fn cancel_shipment(self, shipment: u32, reason: Option<String>) -> Result<Step, Refusal> {
@@ -335,7 +362,7 @@ impl By<'_> {
         Ok(Step::Next(vec![next.into()]))
     }
 
-    fn take_back(
+    fn book_return(
         self,
         key: &RequestKey,
         lines: &[ReturnLine],
@@ -343,18 +370,26 @@ impl By<'_> {
     ) -> Result<Step, Refusal> {
         self.admit_change()?;
         let before = self.intent();
-        let mut out = Out::of(before);
+        let mut out = UnitsWithCustomer::of(before);
         let mut unavailable = Vec::new();
+        let mut without_entry = Vec::new();
         let mut entries = Vec::new();
         for (line, back) in named_first(lines, |line| line.location_id.is_some()) {
             match out.take(back) {
                 Ok(parts) => entries.extend(parts),
-                Err(available) => unavailable.push(Unavailable { line, available }),
+                Err(NotTaken::TooFew { available }) => {
+                    unavailable.push(Unavailable { line, available });
+                }
+                Err(NotTaken::NoEntry) => without_entry.push(line),
             }
         }
         refuse(unavailable)?;
+        if !without_entry.is_empty() {
+            without_entry.sort_unstable();
+            return Err(Refusal::TooManyReturnEntries(without_entry));
+        }
         let returned = units::returned_sum(&before.returned, &entries);
-        let returned = returned.ok_or(Refusal::TooManyChanges)?;
+        let returned = returned.expect("there are no more entries and units than may come back");
         let next = Intent { returned: returned.clone(), ..before.clone() };
         let next = Intended {
             reason,

@@ -66,32 +66,56 @@ impl EntryKind {
     /// status. A change is no news about the status unless it ships the rest: then the order is
     /// `fulfilled` by the answer to it.
     pub fn of(before: &Registers, entry: &Entry) -> Self {
+        BeforeEntry::of(before).kind_of(entry)
+    }
+}
+
+/// What the kind of the next entry depends on, beside the entry. It is copied, so that the decider
+/// can change the registers in place.
+#[derive(Clone, Copy)]
+pub(crate) struct BeforeEntry {
+    is_reserved: bool,
+    purpose: Purpose,
+    settled_as: Option<Status>,
+}
+
+impl BeforeEntry {
+    pub(crate) fn of(registers: &Registers) -> Self {
+        Self {
+            is_reserved: registers.is_reserved(),
+            purpose: registers.purpose,
+            settled_as: registers.settled_as,
+        }
+    }
+
+    /// As [`EntryKind::of`].
+    pub(crate) fn kind_of(self, entry: &Entry) -> EntryKind {
         match &entry.event {
-            Event::Paid { .. } if before.is_reserved() => Self::Status(entry.status),
-            Event::Paid { .. } => Self::Paid,
-            Event::Refunded { .. } => Self::Refunded,
-            Event::Tracked { .. } => Self::ShipmentTracked,
+            Event::Paid { .. } if self.is_reserved => EntryKind::Status(entry.status),
+            Event::Paid { .. } => EntryKind::Paid,
+            Event::Refunded { .. } => EntryKind::Refunded,
+            Event::Tracked { .. } => EntryKind::ShipmentTracked,
             Event::Intended(intended) if intended.cancelled_shipment.is_some() => {
-                Self::ShipmentCancelled
+                EntryKind::ShipmentCancelled
             }
             Event::Intended(intended) if intended.key.is_some() => {
                 if intended.shipped.is_some() {
-                    Self::ShipmentCreated
+                    EntryKind::ShipmentCreated
                 } else if intended.returned.is_some() {
-                    Self::ReturnCreated
+                    EntryKind::ReturnCreated
                 } else {
-                    Self::CancellationCreated
+                    EntryKind::CancellationCreated
                 }
             }
-            Event::Settled { .. } if before.purpose == Purpose::Amend => {
+            Event::Settled { .. } if self.purpose == Purpose::Amend => {
                 let fulfilled = Status::Fulfilled;
-                if entry.status == fulfilled && before.settled_as != Some(fulfilled) {
-                    Self::Status(fulfilled)
+                if entry.status == fulfilled && self.settled_as != Some(fulfilled) {
+                    EntryKind::Status(fulfilled)
                 } else {
-                    Self::Amended
+                    EntryKind::Amended
                 }
             }
-            Event::Settled { .. } | Event::Intended(_) => Self::Status(entry.status),
+            Event::Settled { .. } | Event::Intended(_) => EntryKind::Status(entry.status),
         }
     }
 }

@@ -7,8 +7,11 @@ use crate::changes::{Cancellation, Return, Shipment, Tracking, UsedKey};
 use crate::history::{Event, Intended};
 use crate::order::Terms;
 use crate::payment::{MoneyEntry, sum};
-use crate::status::{Purpose, Status};
+use crate::status::{Admission, Purpose, RequestKind, Status};
 use crate::units;
+
+/// Why nothing else may follow on a payment that came after the deadline.
+pub(crate) const LATE_AND_FORGOTTEN: &str = "a payment came late, and no units are asked for again";
 
 /// The number of an entry, and its time in microseconds since 1970 UTC.
 #[derive(Clone, Copy)]
@@ -23,8 +26,9 @@ pub(super) fn apply(
     at: At,
     event: &Event,
 ) -> Result<(), Misfit> {
+    registers.follows_a_late_payment(event)?;
     match event {
-        Event::Intended(intended) => registers.intend(terms, at, intended),
+        Event::Intended(intended) => registers.intend(terms, at, intended)?,
         Event::Settled { allocated, shortages, booked_at, .. } => {
             let facts = Facts {
                 revision: registers.intent.revision,
@@ -32,39 +36,18 @@ pub(super) fn apply(
                 shortages: shortages.clone(),
                 booked_at: booked_at.clone().unwrap_or_else(|| registers.booked_at()),
             };
-            if registers.in_flight().is_none() {
-                return Err(Misfit("the revision was already answered"));
-            }
-            registers.fits(&facts)?;
-            registers.facts = Some(facts);
-            let status = registers.status(terms);
-            registers.settled_as = Some(status);
-            if status == Status::Reserved {
-                registers.reserved_at_micros.get_or_insert(at.at_micros);
-            }
-            Ok(())
+            registers.settle(terms, at, facts)?;
         }
         Event::Paid { reference, amount_minor, .. } => {
-            if terms.payment.is_none() || !registers.payments.is_empty() || *amount_minor < 1 {
-                return Err(Misfit("no payment was expected"));
-            }
-            registers.payments.push(money_entry(at, reference, *amount_minor));
-            Ok(())
+            registers.pay(terms, at, reference, *amount_minor)?;
         }
         Event::Refunded { reference, amount_minor, .. } => {
-            let most = sum(&registers.payments) - sum(&registers.refunds);
-            if *amount_minor < 1 || *amount_minor > most {
-                return Err(Misfit("more is refunded than was paid"));
-            }
-            if registers.refunds.iter().any(|refund| refund.reference == *reference) {
-                return Err(Misfit("a refund was recorded twice"));
-            }
-            registers.refunds.push(money_entry(at, reference, *amount_minor));
-            registers.changes += 1;
-            Ok(())
+            registers.refund(at, reference, *amount_minor)?;
         }
-        Event::Tracked { shipment, tracking, .. } => registers.track(*shipment, tracking),
+        Event::Tracked { shipment, tracking, .. } => registers.track(*shipment, tracking)?,
     }
+    registers.history_bytes += event.approximate_bytes();
+    Ok(())
 }
 
 fn money_entry(at: At, reference: &str, amount_minor: i64) -> MoneyEntry {
@@ -77,6 +60,61 @@ fn money_entry(at: At, reference: &str, amount_minor: i64) -> MoneyEntry {
 }
 
 impl Registers {
+    /// Checks that a late payment asks for the units again, and that nothing else does.
+    fn follows_a_late_payment(&self, event: &Event) -> Result<(), Misfit> {
+        let revives = matches!(event, Event::Intended(next) if next.purpose == Purpose::Revive);
+        match (self.must_revive, revives) {
+            (true, false) => Err(Misfit(LATE_AND_FORGOTTEN)),
+            (false, true) => Err(Misfit("units are asked for again without a late payment")),
+            (_, _) => Ok(()),
+        }
+    }
+
+    fn settle(&mut self, terms: &Terms, at: At, facts: Facts) -> Result<(), Misfit> {
+        if self.in_flight().is_none() {
+            return Err(Misfit("the revision was already answered"));
+        }
+        self.fits(&facts)?;
+        self.facts = Some(facts);
+        let status = self.status(terms);
+        self.settled_as = Some(status);
+        if status == Status::Reserved {
+            self.reserved_at_micros.get_or_insert(at.at_micros);
+        }
+        Ok(())
+    }
+
+    fn pay(
+        &mut self,
+        terms: &Terms,
+        at: At,
+        reference: &str,
+        amount_minor: i64,
+    ) -> Result<(), Misfit> {
+        let Some(balance) = self.balance(terms).filter(|_| self.payments.is_empty()) else {
+            return Err(Misfit("no payment was expected"));
+        };
+        if amount_minor < 1 || amount_minor < balance.amount_minor {
+            return Err(Misfit("the payment is less than what the order costs"));
+        }
+        self.must_revive = self.status(terms).admits(RequestKind::Pay) == Admission::Next;
+        self.payments.push(money_entry(at, reference, amount_minor));
+        Ok(())
+    }
+
+    fn refund(&mut self, at: At, reference: &str, amount_minor: i64) -> Result<(), Misfit> {
+        let most = sum(&self.payments) - sum(&self.refunds);
+        if amount_minor < 1 || amount_minor > most {
+            return Err(Misfit("more is refunded than was paid"));
+        }
+        if self.refunds.iter().any(|refund| refund.reference == *reference) {
+            return Err(Misfit("a refund was recorded twice"));
+        }
+        self.refunds.push(money_entry(at, reference, amount_minor));
+        self.changes += 1;
+        Ok(())
+    }
+
     fn booked_at(&self) -> Vec<contract::BookedAt> {
         self.facts.as_ref().map(|facts| facts.booked_at.clone()).unwrap_or_default()
     }
@@ -85,7 +123,6 @@ impl Registers {
         let found = self.shipments.iter_mut().find(|found| found.seq == shipment);
         let found = found.ok_or(Misfit("there is no such shipment"))?;
         found.tracking = Some(tracking.clone());
-        self.changes += 1;
         Ok(())
     }
 
@@ -101,14 +138,14 @@ impl Registers {
         self.is_asked_once(intended, &next)?;
         if intended.cancelled_shipment.is_some() != (next.shipped.total() < before.shipped.total())
         {
-            return Err(Misfit("only a cancelled shipment takes back what is shipped"));
+            return Err(Misfit("less is shipped exactly when a shipment is cancelled"));
         }
         if let Some(seq) = intended.cancelled_shipment {
             self.cancel_shipment(seq, &next)?;
         } else if next.shipped != self.intent.shipped {
             self.ship(at, intended, &next)?;
         } else if next.returned != self.intent.returned {
-            self.take_back(at, intended, &next)?;
+            self.book_return(at, intended, &next)?;
         } else if intended.key.is_some() {
             self.cancel_lines(terms, at, intended, &next);
         }
@@ -120,6 +157,7 @@ impl Registers {
         }
         self.intent = next;
         self.purpose = intended.purpose;
+        self.must_revive = false;
         Ok(())
     }
 
@@ -152,7 +190,7 @@ impl Registers {
             .filter(|found| found.cancelled_by.is_none())
             .ok_or(Misfit("there is no such shipment, or it is cancelled"))?;
         if units::sum(&next.shipped, &found.lines).as_ref() != Some(&self.intent.shipped) {
-            return Err(Misfit("other units are taken back than the shipment has"));
+            return Err(Misfit("other units are cancelled than the shipment has"));
         }
         found.cancelled_by = Some(next.revision);
         Ok(())
@@ -160,7 +198,7 @@ impl Registers {
 
     fn ship(&mut self, at: At, intended: &Intended, next: &Intent) -> Result<(), Misfit> {
         let lines = units::difference(&next.shipped, &self.intent.shipped)
-            .ok_or(Misfit("a shipment takes back what is shipped"))?;
+            .ok_or(Misfit("a shipment has fewer units than none"))?;
         self.shipments.push(Shipment {
             seq: at.seq,
             revision: next.revision,
@@ -172,7 +210,7 @@ impl Registers {
         Ok(())
     }
 
-    fn take_back(&mut self, at: At, intended: &Intended, next: &Intent) -> Result<(), Misfit> {
+    fn book_return(&mut self, at: At, intended: &Intended, next: &Intent) -> Result<(), Misfit> {
         let lines = units::returned_difference(&next.returned, &self.intent.returned)
             .ok_or(Misfit("less came back than before"))?;
         self.returns.push(Return {

@@ -154,7 +154,7 @@ impl Scenario {
         self.add(next.into())
     }
 
-    fn take_back_one(self) -> Self {
+    fn return_one(self) -> Self {
         let next =
             Intended { returned: Some(returned(1)), key: key("r"), ..self.next(Purpose::Amend) };
         self.add(next.into())
@@ -206,8 +206,8 @@ fn each_path_of_an_order_leads_to_its_status() {
         (Status::Confirmed, plain().answer(2).cancel_one().answer(1)),
         (Status::Amending, plain().answer(2).ship_one()),
         (Status::Confirmed, plain().answer(2).ship_one().answer(2)),
-        (Status::Amending, plain().answer(2).fulfill().take_back_one()),
-        (Status::Fulfilled, plain().answer(2).fulfill().take_back_one().answer(2)),
+        (Status::Amending, plain().answer(2).fulfill().return_one()),
+        (Status::Fulfilled, plain().answer(2).fulfill().return_one().answer(2)),
         (Status::Received, due()),
         (Status::Received, due().pay(2000)),
         (Status::Confirmed, due().pay(2000).answer(2)),
@@ -342,6 +342,36 @@ fn an_order_is_reducing_until_inventory_has_taken_the_units() {
     assert!(!scenario.answer(1).registers.is_reducing());
     assert!(!Scenario::placed(None).cancel().registers.is_reducing(), "nothing was granted yet");
     assert!(Scenario::placed(Some(900)).answer(2).expire().registers.is_reducing());
+}
+
+/// Inventory says where it booked what came back to locations that it does not know.
+#[test]
+fn the_places_of_returns_are_sorted_and_name_other_locations() {
+    let came_back =
+        |at: &str| ReturnedUnits { location_id: location(at), ..returned(1)[0].clone() };
+    let returned =
+        Returned::sorted(vec![came_back("moon"), came_back("sun")]).expect("two entries");
+    let fulfilled = Scenario::placed(None).answer(2).fulfill().answer(2);
+    let next =
+        Intended { returned: Some(returned), key: key("r"), ..fulfilled.next(Purpose::Amend) };
+    let scenario = fulfilled.add(next.into());
+    let booked = |(at, booked_at): (&str, &str)| BookedAt {
+        product_id: mug(),
+        location_id: location(at),
+        booked_at: location(booked_at),
+    };
+    for (places, expected) in [
+        (&[("moon", "main"), ("sun", "main")][..], Reading::Settles),
+        (&[("sun", "main")], Reading::Settles),
+        (&[("sun", "main"), ("moon", "main")], Reading::Anomaly("")),
+        (&[("moon", "main"), ("moon", "east")], Reading::Anomaly("")),
+        (&[("moon", "moon")], Reading::Anomaly("")),
+        (&[("mars", "main")], Reading::Anomaly("")),
+    ] {
+        let booked_at = places.iter().copied().map(booked).collect();
+        let facts = Facts { booked_at, ..facts(3, &[("MUG", "main", 2)], false) };
+        assert_eq!(scenario.read(&facts), expected, "{places:?}");
+    }
 }
 
 /// What an order means for its money, in each status.

@@ -1,5 +1,6 @@
 //! The problems that refusals are to clients: each says what to do.
 
+use contract::MAX_RETURNED;
 use orders_core::decide::{MAX_CHANGES, MAX_HISTORY_BYTES, OrderRequest, Refusal, Unavailable};
 use orders_core::money::Currency;
 use orders_core::status::Status;
@@ -62,6 +63,7 @@ pub(super) fn problem(refusal: Refusal, asked: Asked) -> Problem {
             codes::ALREADY_PAID,
             "the order is paid, or costs nothing; this payment was not recorded, so give it back",
         ),
+        Refusal::AmountRequired => amount_required(),
         Refusal::Underpaid { due_minor } => {
             let due = asked.amount(due_minor);
             let detail =
@@ -89,7 +91,28 @@ pub(super) fn problem(refusal: Refusal, asked: Asked) -> Problem {
         )
         .retry_after(1),
         Refusal::QuantityUnavailable(lines) => quantity_unavailable(&lines, asked),
+        Refusal::TooManyReturnEntries(lines) => too_many_return_entries(&lines),
     }
+}
+
+/// The problem of a payment without an amount, of an order that costs nothing any more.
+fn amount_required() -> Problem {
+    let detail = "is required: nothing is due, so only the payer knows how much was paid";
+    Problem::from(Fault::pointer("/amount", FaultCode::REQUIRED, detail))
+}
+
+/// Names the lines that would add more products and locations to the returns than an order may have.
+fn too_many_return_entries(lines: &[usize]) -> Problem {
+    let detail = format!(
+        "the returns of an order have at most {MAX_RETURNED} products and locations; name a \
+         location to which units of the product came back before"
+    );
+    let fault = |line: &usize| {
+        let pointer = format!("/lines/{line}/location_id");
+        Fault::pointer(pointer, FaultCode::OUT_OF_RANGE, detail.clone())
+    };
+    let faults: Vec<Fault> = lines.iter().map(fault).collect();
+    Problem { faults, ..Problem::new(codes::QUANTITY_UNAVAILABLE, detail) }
 }
 
 /// The problem of a shipment that an order does not have.
@@ -177,6 +200,7 @@ mod tests {
             (Refusal::KeyReused, money, "422 idempotency_key_reused", "new reference"),
             (Refusal::PaymentNotExpected, money, "409 payment_not_expected", "without a payment"),
             (Refusal::AlreadyPaid, money, "409 already_paid", "so give it back"),
+            (Refusal::AmountRequired, money, "422 invalid_request", "nothing is due"),
             (Refusal::Underpaid { due_minor: 6997 }, money, "409 underpaid", "69.97 BRL is due"),
             (
                 Refusal::RefundExceedsPayment { most_minor: 5 },
@@ -220,5 +244,7 @@ mod tests {
         assert_eq!(faults, expected.map(|pointer| format!("Pointer({pointer:?})")));
         let shipment = problem(Refusal::QuantityUnavailable(lines), Asked::ChangeOfShipment);
         assert_eq!(shipment.faults, [], "its lines are not in the request");
+        let elsewhere = problem(Refusal::TooManyReturnEntries(vec![1]), Asked::Return);
+        assert_eq!(format!("{:?}", elsewhere.faults[0].at), r#"Pointer("/lines/1/location_id")"#);
     }
 }

@@ -56,8 +56,6 @@ pub(super) struct StoredOrder {
     pub(super) updated_at_micros: i64,
     pub(super) state: Option<OrderState>,
     pub(super) history: Vec<Entry>,
-    /// How long the stored history is, in bytes.
-    pub(super) history_bytes: usize,
 }
 
 impl PackedOrder {
@@ -79,7 +77,6 @@ impl PackedOrder {
         };
         let updated_at_micros =
             self.state.as_ref().map_or(self.created_at_micros, |state| state.updated_at_micros);
-        let history_bytes = self.state.as_ref().map_or(0, |state| state.history.len());
         let (state, history) = match self.state {
             Some(state) => {
                 let history = read_history(id, &state.history)?;
@@ -96,7 +93,6 @@ impl PackedOrder {
             updated_at_micros,
             state,
             history,
-            history_bytes,
         })
     }
 }
@@ -140,7 +136,6 @@ impl StoredOrder {
             registers,
             digest,
             last_seq: entries.saturating_add(1),
-            history_bytes: self.history_bytes,
         };
         match self.state {
             Some(state) if state != order.state() => {

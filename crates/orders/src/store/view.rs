@@ -1,7 +1,7 @@
 //! Orders as requests and the event feed read them.
 
 use contract::{Allocations, OrderId, Shortage};
-use orders_core::history::{Entry, EntryKind, fold, last_allocated};
+use orders_core::history::{Entry, EntryKind, fold_prefix, last_allocated};
 use orders_core::money::Currency;
 use orders_core::order::{CustomerId, Terms};
 use orders_core::payment::Balance;
@@ -74,7 +74,7 @@ impl OrderView {
     pub fn as_of(&self, seq: u32) -> Option<Self> {
         let entries = usize::try_from(seq).ok()?.checked_sub(1)?;
         let history = self.history.get(..entries)?.to_vec();
-        let registers = fold(&self.terms, &history).ok()?;
+        let registers = fold_prefix(&self.terms, &history).ok()?;
         let last_at = history.last().map(|entry| entry.at_micros);
         Some(Self::new(
             self.order_id,

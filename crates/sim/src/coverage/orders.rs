@@ -79,6 +79,8 @@ pub(crate) enum Answered {
     Busy,
     AlreadyPaid,
     Underpaid,
+    /// The payment names no amount, and nothing is due.
+    NoAmount,
     NotExpected,
     /// More would be refunded than was paid.
     Exceeds,
@@ -90,7 +92,7 @@ pub(crate) enum Answered {
 }
 
 impl Answered {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Done,
         Self::Repeated,
         Self::Invalid,
@@ -98,6 +100,7 @@ impl Answered {
         Self::Busy,
         Self::AlreadyPaid,
         Self::Underpaid,
+        Self::NoAmount,
         Self::NotExpected,
         Self::Exceeds,
         Self::NoShipment,
@@ -114,11 +117,14 @@ impl Answered {
                 Refusal::OrderBusy => Self::Busy,
                 Refusal::AlreadyPaid => Self::AlreadyPaid,
                 Refusal::Underpaid { .. } => Self::Underpaid,
+                Refusal::AmountRequired => Self::NoAmount,
                 Refusal::PaymentNotExpected => Self::NotExpected,
                 Refusal::RefundExceedsPayment { .. } => Self::Exceeds,
                 Refusal::ShipmentNotFound => Self::NoShipment,
                 Refusal::KeyReused => Self::KeyReused,
-                Refusal::NotFound | Refusal::TooManyChanges => Self::Other,
+                Refusal::NotFound | Refusal::TooManyChanges | Refusal::TooManyReturnEntries(_) => {
+                    Self::Other
+                }
             },
             _ => Self::Other,
         }

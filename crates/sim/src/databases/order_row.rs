@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{ProductUnits, order_id, unpack};
 use crate::fold::{
-    Answer, Back, Content, Made, NewIntent, Registers, Short, Step, StockKey, StockUnits,
+    Answer, Back, Content, Made, NewIntent, Registers, Short, Step, StockKey, StockUnits, Tracking,
 };
 use crate::states::Violation;
 
@@ -93,9 +93,9 @@ struct Entry {
     returned: Option<Vec<StoredReturn>>,
     /// The key of a change, and the digest of its request.
     key: Option<(String, String)>,
-    /// The shipment that is taken back, or of which it is said how to follow it.
+    /// The shipment that is cancelled, or of which it is said how to follow it.
     shipment: Option<i64>,
-    tracking: Option<serde_json::Value>,
+    tracking: Option<Tracking>,
     decided_at: Option<i64>,
     allocated: Option<Vec<(String, String, i64)>>,
     booked_at: Option<Vec<(String, String, String)>>,
@@ -211,7 +211,9 @@ impl Entry {
             Self { refund: Some(Money { reference, amount }), .. } => {
                 Made::Refund { reference, amount }
             }
-            Self { shipment: Some(shipment), tracking: Some(_), .. } => Made::Tracking { shipment },
+            Self { shipment: Some(shipment), tracking: Some(tracking), .. } => {
+                Made::Tracking { shipment, tracking }
+            }
             _ => panic!("{text} is no entry"),
         };
         Step { status, at, made }
@@ -225,6 +227,7 @@ impl Entry {
             returned: self.returned.map(|entries| entries.into_iter().map(back).collect::<Back>()),
             key: self.key.map(|(key, _)| key),
             cancelled_shipment: self.shipment,
+            tracking: self.tracking,
         })
     }
 

@@ -72,7 +72,7 @@ impl Bounds {
 
 /// Bounds that are explored completely in about two minutes. The narrower ones come first: their
 /// counterexamples are shorter.
-pub(crate) const USUAL: [Bounds; 17] = [
+pub(crate) const USUAL: [Bounds; 21] = [
     Bounds { twins: true, batch: 2, busy: 4, ..ONE_ORDER },
     Bounds { twins: true, units: 0, receives: 1, batch: 2, busy: 2, ..ONE_ORDER },
     Bounds { twins: true, receives: 1, batch: 2, ..TWO_ORDERS },
@@ -84,6 +84,10 @@ pub(crate) const USUAL: [Bounds; 17] = [
     Bounds { asks: &[Ask::ShipMug, Ask::Return, Ask::ReturnElsewhere], ..ONE_ORDER },
     Bounds { asks: &[Ask::ShipMug, Ask::CancelTee], batch: 2, ..ONE_ORDER },
     Bounds { asks: &[Ask::ShipMug, Ask::Return], busy: 2, ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::Track, Ask::Unship], ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::ShipRest, Ask::WriteOff], ..ONE_ORDER },
+    Bounds { asks: &[Ask::Pay, Ask::CancelTee, Ask::Refund], ..ONE_ORDER },
+    Bounds { asks: &[Ask::Pay, Ask::Expire, Ask::ShipMug, Ask::Return], ..ONE_ORDER },
     Bounds { asks: &[Ask::Pay, Ask::Expire], ..TWO_ORDERS },
     Bounds { busy: 2, locks: true, ..TWO_ORDERS },
     Bounds { twins: true, unknown: true, busy: 2, locks: true, ..TWO_ORDERS },
@@ -102,8 +106,8 @@ pub(super) const WIDE: [Bounds; 12] = [
     },
     Bounds { asks: &[Ask::ShipMug, Ask::ShipRest, Ask::Unship, Ask::CancelTee], ..ONE_ORDER },
     Bounds { asks: &[Ask::ShipMug, Ask::Unship, Ask::CancelMug], busy: 2, ..ONE_ORDER },
-    Bounds { asks: &[Ask::ShipMug, Ask::Unship, Ask::CancelMug], ..TWO_ORDERS },
-    Bounds { asks: &[Ask::Pay, Ask::Expire], busy: 2, ..TWO_ORDERS },
+    Bounds { asks: &[Ask::ShipMug, Ask::CancelTee], ..TWO_ORDERS },
+    Bounds { asks: &[Ask::Pay], busy: 2, ..TWO_ORDERS },
     Bounds { twins: true, receives: 1, batch: 2, busy: 4, ..ONE_ORDER },
     Bounds { unknown: true, busy: 4, locks: true, ..TWO_ORDERS },
     Bounds { unknown: true, batch: 2, busy: 2, locks: true, ..TWO_ORDERS },

@@ -307,6 +307,8 @@ fn may_be_refused(ask: Ask, refusal: &Refusal) -> bool {
     match refusal {
         Refusal::InvalidTransition(_) => !matches!(ask, Ask::Pay | Ask::PayAgain | Ask::Refund),
         Refusal::AlreadyPaid => matches!(ask, Ask::Pay | Ask::PayAgain),
+        // Nothing is due of an order that is over, and this charge names no amount.
+        Refusal::AmountRequired => ask == Ask::PayAgain,
         Refusal::RefundExceedsPayment { .. } => ask == Ask::Refund,
         Refusal::ShipmentNotFound => matches!(ask, Ask::Unship | Ask::Track),
         Refusal::OrderBusy => matches!(ask, Ask::Fulfill | Ask::ShipMug | Ask::ShipRest),
@@ -315,6 +317,7 @@ fn may_be_refused(ask: Ask, refusal: &Refusal) -> bool {
         | Refusal::KeyReused
         | Refusal::PaymentNotExpected
         | Refusal::Underpaid { .. }
+        | Refusal::TooManyReturnEntries(_)
         | Refusal::TooManyChanges => false,
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use contract::{Allocations, BookedAt, Returned, Shortage, Wanted};
+use orders_core::changes;
 use orders_core::history::{Entry, Event, Intended};
 use orders_core::order::Terms;
 
 use crate::fold::{
     Answer, Back, Content, Made, NewIntent, ProductUnits, Registers, Short, Step, StockKey,
-    StockUnits,
+    StockUnits, Tracking,
 };
 use crate::states::{Violation, broken};
 
@@ -52,7 +53,9 @@ fn step(entry: &Entry) -> Step {
         Event::Refunded { reference, amount_minor, .. } => {
             Made::Refund { reference: reference.clone(), amount: *amount_minor }
         }
-        Event::Tracked { shipment, .. } => Made::Tracking { shipment: i64::from(*shipment) },
+        Event::Tracked { shipment, tracking: how, .. } => {
+            Made::Tracking { shipment: i64::from(*shipment), tracking: tracking(how) }
+        }
     };
     Step { status: entry.status, at: entry.at_micros, made }
 }
@@ -65,7 +68,13 @@ fn new_intent(intended: &Intended) -> NewIntent {
         returned: intended.returned.as_ref().map(back),
         key: intended.key.as_ref().map(|key| key.key.clone()),
         cancelled_shipment: intended.cancelled_shipment.map(i64::from),
+        tracking: intended.tracking.as_ref().map(tracking),
     }
+}
+
+fn tracking(tracking: &changes::Tracking) -> Tracking {
+    let changes::Tracking { carrier, number, url } = tracking.clone();
+    Tracking { carrier, number, url }
 }
 
 pub(super) fn products(wanted: &Wanted) -> ProductUnits {

@@ -27,7 +27,7 @@ pub(crate) enum Ask {
     Fulfill,
     /// To pay what the order costs.
     Pay,
-    /// To pay it by another charge.
+    /// To pay what is due by another charge, which names no amount.
     PayAgain,
     /// To give the price of a unit back.
     Refund,
@@ -39,7 +39,7 @@ pub(crate) enum Ask {
     ShipMug,
     /// To ship all that is held.
     ShipRest,
-    /// To take the first shipment back.
+    /// To cancel the first shipment.
     Unship,
     /// To say how to follow the first shipment.
     Track,
@@ -151,14 +151,18 @@ pub(crate) fn order_command(request: Request, bounds: Bounds, shipment: u32) -> 
         Request::Ask(order, Ask::Expire) => OrderCommand::Expire(actors::order_id(order)),
         Request::Ask(order, ask) => OrderCommand::Request {
             order_id: actors::order_id(order),
-            request: Box::new(order_request(ask, shipment)),
+            request: Box::new(order_request(
+                ask,
+                actors::terms(order, bounds).total_minor,
+                shipment,
+            )),
             context: RequestContext::default(),
         },
         Request::Receive(_) => unreachable!("deliveries go to the Inventory Service"),
     }
 }
 
-fn order_request(ask: Ask, shipment: u32) -> OrderRequest {
+fn order_request(ask: Ask, total_minor: i64, shipment: u32) -> OrderRequest {
     let reference = ask.key().to_owned();
     let key = RequestKey { key: reference.clone(), digest: contract::Digest::of(&[ask.code()]) };
     let units = |product: &str| (actors::product_id(product), actors::quantity(1));
@@ -167,7 +171,8 @@ fn order_request(ask: Ask, shipment: u32) -> OrderRequest {
     match ask {
         Ask::Cancel => OrderRequest::Cancel { reason: None },
         Ask::Fulfill => OrderRequest::Fulfill,
-        Ask::Pay | Ask::PayAgain => OrderRequest::Pay { reference, amount_minor: None },
+        Ask::Pay => OrderRequest::Pay { reference, amount_minor: Some(total_minor) },
+        Ask::PayAgain => OrderRequest::Pay { reference, amount_minor: None },
         Ask::Refund => OrderRequest::Refund { reference, amount_minor: actors::PRICE_MINOR },
         Ask::CancelMug => cancel(key, mug()),
         Ask::CancelTee => cancel(key, tee()),
@@ -182,12 +187,12 @@ fn order_request(ask: Ask, shipment: u32) -> OrderRequest {
             let tracking = Tracking { number: Some(reference), ..Tracking::default() };
             OrderRequest::Track { shipment, tracking }
         }
-        Ask::Return => take_back(key, mug(), None, Disposition::Restock),
+        Ask::Return => book_return(key, mug(), None, Disposition::Restock),
         Ask::ReturnElsewhere => {
             let nowhere = "nowhere".parse().expect("an id");
-            take_back(key, mug(), Some(nowhere), Disposition::Quarantine)
+            book_return(key, mug(), Some(nowhere), Disposition::Quarantine)
         }
-        Ask::WriteOff => take_back(key, tee(), None, Disposition::WriteOff),
+        Ask::WriteOff => book_return(key, tee(), None, Disposition::WriteOff),
         Ask::Expire => unreachable!("the service itself asks for it"),
     }
 }
@@ -197,7 +202,7 @@ fn cancel(key: RequestKey, (product_id, quantity): (ProductId, Quantity)) -> Ord
     OrderRequest::CancelLines { key, lines, reason: None }
 }
 
-fn take_back(
+fn book_return(
     key: RequestKey,
     (product_id, quantity): (ProductId, Quantity),
     location_id: Option<LocationId>,

@@ -6,7 +6,7 @@ use orders_core::status::Status;
 
 use super::actors;
 use super::batch::Item;
-use super::bounds::{Bounds, ONE_ORDER, TWO_ORDERS};
+use super::bounds::{Bounds, ONE_ORDER, TWO_ORDERS, USUAL};
 use super::model::Model;
 use super::requests::{Ask, Request};
 use super::search::{Explored, explore};
@@ -89,6 +89,13 @@ fn every_status_of_an_order_that_waits_for_its_payment_is_reached() {
         rows.any(|row| row.told.refund_due() > 0)
     };
     assert!(owed(Status::Cancelled) && !owed(Status::Confirmed));
+}
+
+#[test]
+fn every_request_is_asked_within_the_usual_bounds() {
+    let always = [Ask::Cancel, Ask::Fulfill];
+    let asked: BTreeSet<_> = USUAL.iter().flat_map(|bounds| bounds.asks).chain(&always).collect();
+    assert!(asked.into_iter().eq(&Ask::ALL), "in the order of all");
 }
 
 /// What comes back is counted once, and where Inventory has a location for it.

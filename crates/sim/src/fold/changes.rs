@@ -45,20 +45,17 @@ impl Registers {
             next.returned != before.returned,
         ];
         let is_right = match (step.status, changed) {
-            (Status::Expiring, [false, false, false]) => new.key.is_none(),
-            (Status::Reviving, [false, false, false]) => {
-                new.key.is_none() && self.is_paid_in_full()
-            }
+            (Status::Expiring | Status::Reviving, [false, false, false]) => new.key.is_none(),
             (Status::Cancelling, [true, false, false]) => {
                 before.shipped.is_empty() && next.wanted.values().all(|units| *units == 0)
             }
             (_, [true, false, false]) => new.key.is_some() && self.reduces(&before, &next),
             (_, [false, true, false]) => match new.cancelled_shipment {
-                Some(shipment) => self.takes_shipment_back(shipment, &before, &next)?,
+                Some(shipment) => self.cancels_shipment(shipment, &before, &next)?,
                 None => self.ships(seq, &before, &next, new.key.is_some())?,
             },
             (Status::Amending, [false, false, true]) => {
-                new.key.is_some() && takes_back(&before, &next)
+                new.key.is_some() && books_return(&before, &next)
             }
             _ => false,
         };
@@ -101,7 +98,7 @@ impl Registers {
         Ok((has_key || next.shipped == allocated) && next.purpose == purpose_of(next))
     }
 
-    fn takes_shipment_back(
+    fn cancels_shipment(
         &mut self,
         shipment: i64,
         before: &IntentThen,
@@ -112,7 +109,7 @@ impl Registers {
             Some((units, is_cancelled @ false)) if lines.as_ref() == Some(units) => {
                 *is_cancelled = true;
             }
-            _ => return broken("INV-4", format!("shipment {shipment} is not what is taken back")),
+            _ => return broken("INV-4", format!("shipment {shipment} is not what is cancelled")),
         }
         Ok(next.purpose == Status::Amending)
     }
@@ -131,7 +128,7 @@ fn purpose_of(next: &IntentThen) -> Status {
 }
 
 /// What came back only rises, and is no more than what is out.
-fn takes_back(before: &IntentThen, next: &IntentThen) -> bool {
+fn books_return(before: &IntentThen, next: &IntentThen) -> bool {
     let keeps = |(key, units): (_, &[i64; 3])| {
         let now = next.returned.get(key).copied().unwrap_or_default();
         units.iter().zip(now).all(|(before, now)| *before <= now)

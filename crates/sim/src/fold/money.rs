@@ -82,11 +82,6 @@ impl Registers {
         Ok(())
     }
 
-    /// Whether a payment covers what is written as wanted, so that a late one may revive the order.
-    pub(super) fn is_paid_in_full(&self) -> bool {
-        !self.payments.is_empty() && self.paid() >= self.value_wanted()
-    }
-
     /// INV-9: an order that needs money has got it before anything is done with its units.
     pub(super) fn check_paid(&self) -> Result<(), Violation> {
         use Status::{Amending, Confirmed, Fulfilled, Fulfilling};

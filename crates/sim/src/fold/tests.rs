@@ -110,6 +110,18 @@ fn a_late_payment_asks_again_at_once() {
     assert!(registers.intent(2).expect("it was sent").sent_wanted().values().all(|n| *n == 0));
     let unpaid = [expired[..3].to_vec(), revived.to_vec()].concat();
     assert_eq!(fold(true, &unpaid).err(), Some("INV-4"));
+    let refunded_before = [expired.as_slice(), &[refunded(Expired, 23)], &revived[..1]].concat();
+    assert_eq!(fold(true, &refunded_before).err(), Some("INV-4"));
+    let again = intent(Reviving, 4, |_| {});
+    let short = Made::Answer(Answer {
+        decided_at: 1,
+        allocated: None,
+        shortages: vec![("MUG".to_owned(), 2, 0, "out_of_stock".to_owned())],
+        booked_at: None,
+    });
+    let short = [expired.as_slice(), &revived[..1], &[step(Expired, short)]].concat();
+    fold(true, &short).expect("a good history");
+    assert_eq!(fold(true, &[short, vec![again]].concat()).err(), Some("INV-4"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(super) fn chance(status: Status, asked: Asked, answered: Answered) -> Chance
         Asked::Ship => ship(status),
         Asked::Track => track(status),
         Asked::CancelShipment => cancel_shipment(status),
-        Asked::Return => take_back(status),
+        Asked::Return => book_return(status),
         Asked::Expire => expire(status),
     };
     if must.contains(&answered) {
@@ -33,8 +33,8 @@ pub(super) fn chance(status: Status, asked: Asked, answered: Answered) -> Chance
 type Answers = [&'static [Answered]; 2];
 
 use Answered::{
-    AlreadyPaid, Busy, Done, Exceeds, Invalid, KeyReused, NoShipment, NotExpected, Repeated,
-    Unavailable, Underpaid,
+    AlreadyPaid, Busy, Done, Exceeds, Invalid, KeyReused, NoAmount, NoShipment, NotExpected,
+    Repeated, Unavailable, Underpaid,
 };
 use Status::{
     Amending, Cancelled, Cancelling, Confirmed, Expired, Expiring, Fulfilled, Fulfilling, Received,
@@ -66,13 +66,13 @@ fn fulfill(status: Status) -> Answers {
 fn pay(status: Status) -> Answers {
     match status {
         Received => [&[Done, NotExpected], &[Repeated, AlreadyPaid, Underpaid, KeyReused]],
-        Reserved => [&[Done, Underpaid], &[AlreadyPaid]],
+        Reserved => [&[Done, Underpaid], &[]],
         Confirmed => [&[Repeated, AlreadyPaid, NotExpected, KeyReused], &[]],
         Amending | Fulfilling | Fulfilled => [&[NotExpected], &[Repeated, AlreadyPaid, KeyReused]],
         Rejected | Cancelling | Cancelled => {
-            [&[Done, NotExpected], &[Repeated, AlreadyPaid, KeyReused]]
+            [&[Done, NotExpected, NoAmount], &[Repeated, AlreadyPaid, KeyReused]]
         }
-        Expiring => [&[Done], &[Underpaid, AlreadyPaid]],
+        Expiring => [&[Done], &[Underpaid]],
         Expired => [&[Done], &[Repeated, AlreadyPaid, Underpaid, KeyReused]],
         Reviving => [&[], &[Repeated, AlreadyPaid, KeyReused]],
     }
@@ -81,7 +81,10 @@ fn pay(status: Status) -> Answers {
 fn refund(status: Status) -> Answers {
     match status {
         Confirmed | Cancelled => [&[Done, Repeated, Exceeds], &[]],
-        Expiring | Reviving => [&[], &[Done, Repeated, Exceeds]],
+        // Neither is paid.
+        Reserved => [&[Exceeds], &[]],
+        Expiring => [&[], &[Exceeds]],
+        Reviving => [&[], &[Done, Repeated, Exceeds]],
         _ => [&[Exceeds], &[Done, Repeated]],
     }
 }
@@ -89,9 +92,9 @@ fn refund(status: Status) -> Answers {
 /// A repeat by the same key is answered whatever the status is.
 fn cancel_lines(status: Status) -> Answers {
     match status {
-        Confirmed | Amending => [&[Done, Unavailable, Repeated], &[]],
-        Fulfilling | Fulfilled => [&[Unavailable], &[Repeated]],
-        Cancelling | Cancelled => [&[Invalid, Repeated], &[]],
+        Confirmed | Amending => [&[Done, Unavailable, Repeated], &[KeyReused]],
+        Fulfilling | Fulfilled => [&[Unavailable], &[Repeated, KeyReused]],
+        Cancelling | Cancelled => [&[Invalid, Repeated], &[KeyReused]],
         Expiring | Reviving => [&[], &[Invalid]],
         _ => [&[Invalid], &[]],
     }
@@ -99,11 +102,11 @@ fn cancel_lines(status: Status) -> Answers {
 
 fn ship(status: Status) -> Answers {
     match status {
-        Confirmed => [&[Done, Unavailable, Repeated], &[]],
-        Amending => [&[Done, Busy, Unavailable, Repeated], &[]],
-        Fulfilling => [&[Unavailable, Repeated], &[Busy]],
-        Fulfilled => [&[Unavailable, Repeated], &[]],
-        Cancelling | Cancelled => [&[Invalid], &[Repeated]],
+        Confirmed => [&[Done, Unavailable, Repeated], &[KeyReused]],
+        Amending => [&[Done, Busy, Unavailable, Repeated], &[KeyReused]],
+        Fulfilling => [&[Unavailable, Repeated], &[Busy, KeyReused]],
+        Fulfilled => [&[Unavailable, Repeated], &[KeyReused]],
+        Cancelling | Cancelled => [&[Invalid], &[Repeated, KeyReused]],
         Expiring | Reviving => [&[], &[Invalid]],
         _ => [&[Invalid], &[]],
     }
@@ -127,12 +130,12 @@ fn cancel_shipment(status: Status) -> Answers {
     }
 }
 
-fn take_back(status: Status) -> Answers {
+fn book_return(status: Status) -> Answers {
     match status {
-        Confirmed => [&[Done, Unavailable], &[Repeated]],
-        Amending => [&[Done, Unavailable, Repeated], &[]],
-        Fulfilling => [&[Done, Unavailable], &[Repeated]],
-        Fulfilled => [&[Done, Unavailable, Repeated], &[]],
+        Confirmed => [&[Done, Unavailable], &[Repeated, KeyReused]],
+        Amending => [&[Done, Unavailable, Repeated], &[KeyReused]],
+        Fulfilling => [&[Done, Unavailable], &[Repeated, KeyReused]],
+        Fulfilled => [&[Done, Unavailable, Repeated], &[KeyReused]],
         Expiring | Reviving => [&[], &[Invalid]],
         _ => [&[Invalid], &[]],
     }

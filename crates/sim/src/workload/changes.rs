@@ -1,5 +1,5 @@
 //! What is done with accepted orders: customers pay early, in time, late and twice, and cancel
-//! lines; the shop ships, takes shipments back, and books what comes back.
+//! lines; the shop ships, cancels shipments, and books what comes back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{MAX_ATTEMPTS, orders};
 use crate::client::{Call, Reply, ask};
 use crate::databases::OrderRow;
+use crate::fold::Tracking;
 use crate::history::{Change, Heard, Mark};
 use crate::node::Service;
 use crate::states::broken;
@@ -56,7 +57,7 @@ async fn anything(world: &Arc<World>, order_id: OrderId) {
         6..=8 => ship(world, &order).await,
         9 | 10 => with_a_shipment(world, &order, true).await,
         11 => with_a_shipment(world, &order, false).await,
-        12 | 13 => take_back(world, &order).await,
+        12 | 13 => book_return(world, &order).await,
         14 => orders::transition(world, "cancel", Some(order_id)).await,
         _ => orders::transition(world, "fulfill", Some(order_id)).await,
     }
@@ -92,13 +93,15 @@ async fn pay(world: &Arc<World>, order: &OrderRow) {
     let amount = match random.below(10) {
         0 => Some(order.total_minor + 5),
         1 => Some(order.total_minor - 1),
+        2..=4 => Some(order.total_minor),
         _ => None,
     };
+    let amount = amount.filter(|minor| *minor > 0);
     let mut body = json!({"reference": reference});
-    if let Some(minor) = amount.filter(|minor| *minor > 0) {
+    if let Some(minor) = amount {
         body["amount"] = money(minor);
     }
-    let mark = Mark::Payment(reference);
+    let mark = Mark::Payment(reference, amount);
     make(world, order, "POST", "pay", body, mark).await;
 }
 
@@ -109,7 +112,7 @@ async fn refund(world: &Arc<World>, order: &OrderRow) {
     // The amount of a reference is always the same.
     let minor = (order.total_minor / (i64::try_from(number).unwrap_or(0) + 1)).max(1);
     let body = json!({"reference": reference, "amount": money(minor)});
-    make(world, order, "POST", "refunds", body, Mark::Payment(reference)).await;
+    make(world, order, "POST", "refunds", body, Mark::Payment(reference, Some(minor))).await;
 }
 
 async fn cancel_lines(world: &Arc<World>, order: &OrderRow) {
@@ -148,13 +151,16 @@ async fn with_a_shipment(world: &Arc<World>, order: &OrderRow, cancel: bool) {
         let path = format!("shipments/{shipment}/cancel");
         make(world, order, "POST", &path, json!({}), Mark::Unship(shipment)).await;
     } else {
-        let body = json!({"carrier": "post", "number": random.below(2).to_string()});
+        let number = random.below(2).to_string();
+        let body = json!({"carrier": "post", "number": number});
+        let tracking =
+            Tracking { carrier: Some("post".to_owned()), number: Some(number), url: None };
         let path = format!("shipments/{shipment}/tracking");
-        make(world, order, "PUT", &path, body, Mark::Track(shipment)).await;
+        make(world, order, "PUT", &path, body, Mark::Track(shipment, tracking)).await;
     }
 }
 
-async fn take_back(world: &Arc<World>, order: &OrderRow) {
+async fn book_return(world: &Arc<World>, order: &OrderRow) {
     let random = &world.random;
     let (product, units, _) = random.pick(&order.content.lines).clone();
     let quantity = random.within(1..=u64::try_from(units).unwrap_or(1).min(2));
@@ -169,14 +175,20 @@ async fn take_back(world: &Arc<World>, order: &OrderRow) {
 async fn keyed(world: &Arc<World>, order: &OrderRow, path: &str, body: Value) {
     // Some repeat what they have asked before, much later.
     let known = world.history().changes_of(order.order_id, path);
-    let again = (!known.is_empty() && world.random.chance(150)).then(|| *world.random.pick(&known));
-    if let Some(change) = again {
-        settle(world, change, 1).await;
-        return;
+    let again = (!known.is_empty() && world.random.chance(200)).then(|| *world.random.pick(&known));
+    let Some(change) = again else {
+        let number = world.history().changes.len();
+        let mark = Mark::Key(format!("change-{number}"));
+        return make(world, order, "POST", path, body, mark).await;
+    };
+    if world.random.chance(700) {
+        return settle(world, change, 1).await;
     }
-    let number = world.history().changes.len();
-    let mark = Mark::Key(format!("change-{number}"));
-    make(world, order, "POST", path, body, mark).await;
+    // Others use the key of a change for another one.
+    let Change { mark, body: before, .. } = world.history().changes[change].clone();
+    if body.to_string() != before {
+        make(world, order, "POST", path, body, mark).await;
+    }
 }
 
 async fn make(
@@ -224,6 +236,11 @@ async fn send(world: &Arc<World>, change: usize) -> Reply {
     match (reply.heard, reply.order()) {
         (Heard::Done, Some((order_id, status))) => orders::acknowledge(world, order_id, status),
         (Heard::Refused, _) if refusals(&path).contains(&reply.code()) => {}
+        // Nothing is due of an order that is over.
+        (Heard::Refused, _)
+            if reply.code() == "invalid_request" && matches!(mark, Mark::Payment(_, None)) => {}
+        (Heard::Refused, _)
+            if reply.code() == "idempotency_key_reused" && world.history().shares_key(change) => {}
         (Heard::Done | Heard::Refused, _) => {
             let what = format!("{path} of {order_id} was answered {reply:?}");
             world.monitor.require(broken("HTTP", what));

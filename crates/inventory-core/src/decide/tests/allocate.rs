@@ -140,7 +140,7 @@ fn what_breaks_the_arithmetic_of_a_line_is_an_anomaly() {
         revise  A 2 wants MUG 4 TEE 1                -> anomaly    // more of what it has
         revise  A 2 wants MUG 1 TEE 1 ships MUG@main 2  -> anomaly // less than it ships
         revise  A 2 wants MUG 3 TEE 1 ships MUG@main 2  -> allocated(2)
-        revise  A 3 wants MUG 0 TEE 0                -> nothing    // taken back to the order first
+        revise  A 3 wants MUG 0 TEE 0                -> nothing    // back to the order first
         place   B  MUG 3 TEE 1                       -> allocated
         revise  B 2 wants MUG 3 TEE 0 ships MUG@main 2  -> allocated(2) MUG@main(3)
         revise  B 3 wants MUG 3 TEE 1 ships MUG@main 2  -> anomaly // more, and something is out

@@ -69,7 +69,7 @@ fn what_one_location_takes_back_another_one_may_ship_in_the_same_revision() {
     );
 }
 
-/// An order that was shipped, taken back, and cancelled leaves the stock as it was.
+/// An order that was shipped, unshipped and cancelled leaves the stock as it was.
 #[test]
 fn nothing_that_an_order_goes_through_before_its_cancellation_leaves_a_trace_in_the_levels() {
     check(

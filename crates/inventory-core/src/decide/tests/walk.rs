@@ -477,7 +477,7 @@ proptest! {
         let mut shop = Shop { stock: before.clone(), orders: vec![placed], requests: 0 };
         shop.take(Step::Deliver(0, 0, false));
         for ((what, pick), seen) in changes.into_iter().zip(seen) {
-            // Without returns, whose units are there twice once their shipment is taken back.
+            // Without returns, whose units are there twice once their shipment is cancelled.
             change(&mut shop.orders[0], (what % 3, pick));
             if seen {
                 shop.take(Step::Deliver(0, 0, false));

@@ -356,7 +356,7 @@ fn a_fulfilled_order_takes_returns_and_a_cancelled_shipment() {
 /// While Inventory is away, all changes are one command (R21).
 #[test]
 fn ten_changes_in_an_outage_are_one_command() {
-    check(
+    let world = check(
         "
         place A 9                     -> placed received
         answer A split                -> confirmed
@@ -371,8 +371,28 @@ fn ten_changes_in_an_outage_are_one_command() {
         cancel-lines A g MUG 2        -> amending
         cancel-lines A h MUG 1        -> amending
         return A i MUG 1 quarantine   -> amending
-        answer A                      -> confirmed
-        units A                       -> MUG 6/4/4
+        ",
+    );
+    let order = &world.store.orders[&id_of("A")];
+    let newest = order.registers.intent.revision;
+    // The placement, and ten changes; to follow a shipment is none.
+    assert_eq!(newest.get(), 11);
+    // A sweeper sends one command for the order, and it has all registers.
+    assert_eq!(world.store.pending(), [(id_of("A"), newest)]);
+    let sent = order.registers.sent_intent();
+    assert_eq!(sent.digest(), order.digest);
+    let [wanted, shipped, returned] =
+        [sent.wanted.total(), sent.shipped.total(), sent.returned.total()];
+    assert_eq!([wanted, shipped, returned], [6, 4, 4]);
+    check(
+        "
+        place A 9                     -> placed received
+        answer A split                -> confirmed
+        ship A a MUG 3                -> amending
+        cancel-lines A g MUG 2        -> amending
+        return A c MUG 1 restock      -> amending
+        answer A                      -> confirmed   // Inventory got the newest command only
+        units A                       -> MUG 7/3/1
         fulfill A                     -> fulfilling
         answer A                      -> fulfilled
         ",

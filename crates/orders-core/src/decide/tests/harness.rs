@@ -10,7 +10,7 @@ use super::script::{Line, parse, show, text_of};
 use crate::decide::{
     Deadline, LoadedOrders, OrderChange, OrderCommand, OrderOutcome, OrdersDecision, Origin, decide,
 };
-use crate::history::{Entry, EntryKind, Event, fold};
+use crate::history::{Entry, EntryKind, Event, fold, fold_prefix};
 use crate::order::{Order, Terms};
 use crate::status::{Purpose, Status};
 
@@ -183,17 +183,20 @@ impl Store {
             assert_eq!(self.deadlines.insert(order_id, deadline), None, "INV-7");
         }
         assert_eq!(change.entries.len(), change.kinds.len());
-        let history_bytes = change.entries.iter().map(Entry::approximate_bytes).sum::<usize>();
-        let history_bytes = order.history_bytes + history_bytes;
         let history = self.histories.entry(order_id).or_default();
         history.extend(change.entries);
         self.kinds.entry(order_id).or_default().extend(change.kinds);
         let registers = fold(&order.terms, history).expect("INV-4, INV-10");
         let last_seq = u32::try_from(history.len() + 1).expect("few entries");
         let digest = change.to.and_then(|state| state.digest).unwrap_or(order.digest);
-        let order = Order { registers, digest, last_seq, history_bytes, ..order };
+        let order = Order { registers, digest, last_seq, ..order };
         assert_eq!(change.to.unwrap_or_else(|| order.state()), order.state());
         self.orders.insert(order_id, order);
+    }
+
+    /// The pending commands, which a sweeper sends while Inventory is away.
+    pub(super) fn pending(&self) -> Vec<(OrderId, Revision)> {
+        self.pending.iter().map(|(order_id, revision)| (*order_id, *revision)).collect()
     }
 
     /// The outcome of the last command.
@@ -247,7 +250,7 @@ impl Store {
             let terms = &self.orders[order_id].terms;
             let mut kinds = Vec::new();
             for (count, entry) in history.iter().enumerate() {
-                let before = fold(terms, &history[..count]).expect("INV-4, INV-10");
+                let before = fold_prefix(terms, &history[..count]).expect("INV-4, INV-10");
                 kinds.push(EntryKind::of(&before, entry));
             }
             assert_eq!(kinds, self.kinds[order_id]);

@@ -130,7 +130,8 @@ fn a_late_payment_never_revives_a_cancelled_order() {
                 {before}
                 {answer}
                 money A           -> not_due of 0: paid 0, refunded 0, owed 0
-                pay A r1          -> {status}
+                pay A r1          -> amount required   // nothing is due
+                pay A r1 2000     -> {status}
                 money A           -> refund_due of 0: paid 2000, refunded 0, owed 2000
                 pay A r1          -> again {status}
                 answer A          -> {}
@@ -170,6 +171,7 @@ fn money_that_comes_after_a_rejection_is_recorded_and_owed() {
         place A 2 pay=900  -> placed received
         answer A short     -> rejected
         money A            -> not_due of 0: paid 0, refunded 0, owed 0
+        pay A r1           -> amount required
         pay A r1 500       -> rejected     // any amount: the money is there
         money A            -> refund_due of 0: paid 500, refunded 0, owed 500
         pay A r1           -> again rejected

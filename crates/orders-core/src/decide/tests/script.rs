@@ -244,12 +244,14 @@ fn text_of_refusal(refusal: &Refusal) -> String {
         Refusal::KeyReused => "key reused".to_owned(),
         Refusal::PaymentNotExpected => "payment not expected".to_owned(),
         Refusal::AlreadyPaid => "already paid".to_owned(),
+        Refusal::AmountRequired => "amount required".to_owned(),
         Refusal::Underpaid { due_minor } => format!("underpaid, {due_minor} due"),
         Refusal::RefundExceedsPayment { most_minor } => format!("at most {most_minor}"),
         Refusal::ShipmentNotFound => "no such shipment".to_owned(),
         Refusal::InvalidTransition(status) => format!("not while {}", status.as_str()),
         Refusal::TooManyChanges => "too many changes".to_owned(),
         Refusal::OrderBusy => "busy".to_owned(),
+        Refusal::TooManyReturnEntries(lines) => format!("no entries for lines {lines:?}"),
         Refusal::QuantityUnavailable(lines) => {
             let line = |one: &crate::decide::Unavailable| {
                 format!(" line {} has {}", one.line, one.available)

@@ -34,7 +34,7 @@ fn world(before: &[&str]) -> World {
 #[test]
 fn every_status_answers_every_request_as_the_table_says() {
     const REQUESTS: [&str; 5] =
-        ["cancel A", "fulfill A", "cancel-lines A x MUG 1", "pay A r9", "expire A"];
+        ["cancel A", "fulfill A", "cancel-lines A x MUG 1", "pay A r9 2000", "expire A"];
     #[rustfmt::skip]
     let table = [
         // cancel, fulfill, cancel-lines, pay, expire
@@ -69,7 +69,7 @@ fn the_same_payment_is_unchanged_in_every_status() {
     for (status, before) in STATUSES {
         let mut world = world(before);
         if !before.contains(&"pay A r1") {
-            world.step("pay A r1");
+            world.step("pay A r1 2000");
         }
         let order = world.store.orders[&id_of("A")].clone();
         let now = order.status().as_str();

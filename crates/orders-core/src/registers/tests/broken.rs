@@ -132,7 +132,7 @@ fn no_more_comes_back_than_is_out() {
         ("more comes back", shipped(), Purpose::Amend, |next| {
             with_key(next, |next| next.returned = Some(returned(2)));
         }),
-        ("less came back", shipped().take_back_one(), Purpose::Amend, |next| {
+        ("less came back", shipped().return_one(), Purpose::Amend, |next| {
             with_key(next, |next| next.returned = Some(Returned::default()));
         }),
         ("another product comes back", shipped(), Purpose::Amend, |next| {
@@ -141,7 +141,7 @@ fn no_more_comes_back_than_is_out() {
             next.returned = Some(Returned::sorted(vec![entry]).expect("one entry"));
             next.key = key("x");
         }),
-        ("the shipment came back", shipped().take_back_one(), Purpose::Amend, |next| {
+        ("the shipment came back", shipped().return_one(), Purpose::Amend, |next| {
             next.shipped = Some(Allocations::default());
             next.cancelled_shipment = Some(3);
         }),
@@ -158,11 +158,11 @@ fn a_cancelled_shipment_takes_back_its_units() {
             next.shipped = Some(Allocations::default());
             next.cancelled_shipment = Some(4);
         }),
-        ("other units are taken back", confirmed().fulfill(), Purpose::Amend, |next| {
+        ("other units are cancelled", confirmed().fulfill(), Purpose::Amend, |next| {
             ship_one(next);
             next.cancelled_shipment = Some(3);
         }),
-        ("nothing is taken back", shipped(), Purpose::Amend, |next| {
+        ("no unit is cancelled", shipped(), Purpose::Amend, |next| {
             next.cancelled_shipment = Some(3);
         }),
     ]);
@@ -178,16 +178,50 @@ fn an_order_expires_unless_it_is_paid_and_revives_when_it_is() {
         ("it is paid", reserved().pay(2000), Purpose::Expire, unchanged),
         ("it is expired", reserved().expire(), Purpose::Expire, unchanged),
         ("it is not paid", reserved().expire(), Purpose::Revive, unchanged),
-        ("too little is paid", reserved().expire().pay(1999), Purpose::Revive, unchanged),
         ("it is cancelled", reserved().cancel().pay(2000), Purpose::Revive, unchanged),
         ("it never expired", reserved().pay(2000), Purpose::Revive, unchanged),
+        ("it is revived", late_payment().revive(), Purpose::Revive, unchanged),
+        ("it was short", late_payment().revive().short(), Purpose::Revive, unchanged),
+        (
+            "its money went back",
+            late_payment().revive().short().refund(2000),
+            Purpose::Revive,
+            unchanged,
+        ),
     ]);
+}
+
+fn late_payment() -> Scenario {
+    reserved().expire().pay(2000)
+}
+
+/// A late payment asks for the units again at once, or the order would wait for nothing.
+#[test]
+fn nothing_comes_between_a_late_payment_and_its_revival() {
+    check(vec![
+        ("it is cancelled", late_payment(), Purpose::Cancel, want_nothing),
+        ("it expires again", late_payment(), Purpose::Expire, unchanged),
+    ]);
+    check_event("it is refunded", late_payment(), refunded("y", 1));
+    let settled =
+        |scenario: &Scenario| Event::settled(&scenario.registers, &facts(2, &[], false), 5);
+    let scenario = late_payment();
+    let event = settled(&scenario);
+    check_event("the release is answered", scenario, event);
+    let Scenario { terms, entries, .. } = late_payment();
+    let broken = fold(&terms, &entries);
+    assert!(matches!(broken, Err(BrokenHistory::Misfit { seq: 4, .. })), "{broken:?}");
+    let Scenario { terms, entries, .. } = late_payment().revive();
+    assert!(fold(&terms, &entries).is_ok());
 }
 
 #[test]
 fn money_is_recorded_once_and_no_more_is_refunded_than_was_paid() {
     for (why, scenario, event) in [
         ("a payment of nothing", reserved(), paid(0)),
+        ("a payment of too little", reserved(), paid(1999)),
+        ("a late payment of too little", reserved().expire(), paid(1999)),
+        ("a payment of nothing, of an order that is over", reserved().cancel(), paid(0)),
         ("a second payment", reserved().pay(2000), paid(1)),
         ("a payment that is not expected", confirmed(), paid(2000)),
         ("a refund of nothing", reserved().pay(2000), refunded("y", 0)),
