@@ -3,12 +3,14 @@ use inventory_core::stock::MovementKind;
 use platform::clock::ManualClock;
 use platform::failure::Chain;
 use storage::postgres::{Roles, migrate};
-use testbed::{as_role, fresh_database, must_be_ready_for_publication, postgres};
+use testbed::{
+    Commits, PATIENCE, as_role, eventually, fresh_database, must_be_ready_for_publication, postgres,
+};
 
 use super::*;
 use crate::store::laws::{
-    Fresh, START, a_return, allocate, cancel, place, put_location, received, stocked, store_laws,
-    wanted, with_ids,
+    Fresh, START, a_return, allocate, cancel, place, put_location, received, run_until_done,
+    stocked, store_laws, wanted, with_ids,
 };
 
 mod interleavings;
@@ -74,6 +76,32 @@ async fn audit_of(url: &str) -> PostgresAudit {
 
 fn server(url: &str) -> Server {
     Server::at(url, "the database", "test").expect("a URL")
+}
+
+/// What returns and quarantined units have costs a plain order no statement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_plain_orders_is_four_round_trips() {
+    let (store, _, url) = opened().await;
+    run_until_done(&store, Arc::new(stocked("mug", 10))).await;
+    let (_, rest) = url.rsplit_once(':').expect("a port");
+    let port = rest.split('/').next().and_then(|port| port.parse().ok()).expect("a port");
+    let gate = Commits::gated(port).await;
+    let proxied = url.replace(&format!(":{port}/"), &format!(":{}/", gate.port()));
+    let clock = Arc::new(ManualClock::at(START));
+    let gated = Postgres::open(server(&proxied), Time::Given(clock)).await.expect("the database");
+    let batch = vec![place(1, &[("mug", 1)]), place(2, &[("mug", 2)])];
+    let running = tokio::spawn(async move { run_until_done(&gated, batch.into()).await });
+    // BEGIN; the locks of products and reservations, the levels, the locations, the batch number; the
+    // levels, the reservations, the movements, the journal; COMMIT. What is sent together comes
+    // without a reply to the first statement.
+    for together in [1, 5, 4, 1] {
+        let what = format!("{together} statements at once");
+        let all = async || (gate.is_held() && gate.waiting() == together).then_some(());
+        eventually(PATIENCE, &what, all).await;
+        gate.step(together);
+    }
+    running.await.expect("no panic");
+    assert_eq!(gate.waiting(), 0);
 }
 
 #[tokio::test]
