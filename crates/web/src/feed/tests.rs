@@ -123,9 +123,9 @@ impl EventSource for Memory {
     async fn events(&self, entries: Vec<Self::Entry>) -> Result<Vec<Value>, Failure> {
         self.fails()?;
         self.0.shown.lock().unwrap().extend(entries.iter().map(|(_, number)| number));
-        let event = |(its, number): &Self::Entry| match *number {
-            HEAVY..DAMAGED => json!({"type": its, "number": number, "data": "x".repeat(300_000)}),
-            _ => json!({"type": its, "number": number}),
+        let event = |(its, number): &Self::Entry| {
+            let length = if (HEAVY..DAMAGED).contains(number) { 300_000 } else { 0 };
+            json!({"type": its, "number": number, "data": "x".repeat(length)})
         };
         Ok(entries.iter().map(event).collect())
     }

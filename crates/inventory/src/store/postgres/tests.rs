@@ -284,7 +284,7 @@ async fn orders_update_stock_and_reservations_in_place() {
     let operator = postgres(&url).await;
     let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1";
     for (table, updates) in [("stock", 100_i64), ("reservations", 50)] {
-        let counted = testbed::eventually(testbed::PATIENCE, "updates are counted", async || {
+        let counted = eventually(PATIENCE, "updates are counted", async || {
             let row = operator.query_one(sql, &[&table]).await.expect("a row");
             (row.get::<_, i64>("n_tup_upd") == updates).then(|| row.get::<_, i64>("n_tup_hot_upd"))
         });
@@ -390,10 +390,9 @@ async fn sixteen_deciders_never_deadlock() {
     let counted =
         "SELECT deadlocks, xact_commit FROM pg_stat_database WHERE datname = current_database()";
     let operator = postgres(&url).await;
-    let deadlocks =
-        testbed::eventually(testbed::PATIENCE, "the transactions are counted", async || {
-            let row = operator.query_one(counted, &[]).await.expect("a row");
-            (row.get::<_, i64>("xact_commit") > 192).then(|| row.get::<_, i64>("deadlocks"))
-        });
+    let deadlocks = eventually(PATIENCE, "the transactions are counted", async || {
+        let row = operator.query_one(counted, &[]).await.expect("a row");
+        (row.get::<_, i64>("xact_commit") > 192).then(|| row.get::<_, i64>("deadlocks"))
+    });
     assert_eq!(deadlocks.await, 0);
 }
