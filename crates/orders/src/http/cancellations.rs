@@ -52,7 +52,7 @@ pub(super) async fn cancel_units(
     Path(order_id): Path<String>,
     Json(body): Json,
 ) -> Result<Response, Problem> {
-    let order_id = client.order_id(&order_id).await?;
+    let (order_id, _) = client.found(&order_id).await?;
     let cancellation = changes::cancellation(&body, client.key()?)?;
     let done = client.change(order_id, cancellation, Asked::Cancellation).await?;
     let seq = done.entry()?;

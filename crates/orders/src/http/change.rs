@@ -1,5 +1,5 @@
-//! What all requests have in common that change an accepted order: the order of another customer is
-//! not found before anything else is looked at, and the answer shows the order as it is now.
+//! What all requests have in common that change an accepted order: its order is found before
+//! anything else is decided, and the answer shows the order as it is now.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -76,12 +76,13 @@ impl Client {
         Ok(order_id)
     }
 
-    /// The id of the order that the path names, and its currency.
+    /// The id of the order that the path names, and its currency: the order is found before anything
+    /// else is said about the request.
     ///
     /// # Errors
     ///
     /// 404 `order_not_found` if there is no such order, or if it is one of another customer.
-    pub(super) async fn order_of_money(&self, text: &str) -> Result<(OrderId, Currency), Problem> {
+    pub(super) async fn found(&self, text: &str) -> Result<(OrderId, Currency), Problem> {
         let order_id = parse(text)?;
         Ok((order_id, self.header(order_id).await?.currency))
     }

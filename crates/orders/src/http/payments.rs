@@ -52,7 +52,7 @@ pub(super) async fn pay(
     Path(order_id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let (order_id, currency) = client.order_of_money(&order_id).await?;
+    let (order_id, currency) = client.found(&order_id).await?;
     let payment = changes::payment(&body, currency)?;
     let done = client.change(order_id, payment, Asked::Money(currency)).await?;
     Ok(done.answer(StatusCode::OK, done.receipt()))
@@ -87,7 +87,7 @@ pub(super) async fn refund(
     Path(order_id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let (order_id, currency) = client.order_of_money(&order_id).await?;
+    let (order_id, currency) = client.found(&order_id).await?;
     let refund = changes::refund(&body, currency)?;
     let done = client.change(order_id, refund, Asked::Money(currency)).await?;
     let seq = done.entry()?;

@@ -52,7 +52,7 @@ pub(super) async fn take_back(
     Path(order_id): Path<String>,
     Json(body): Json,
 ) -> Result<Response, Problem> {
-    let order_id = client.order_id(&order_id).await?;
+    let (order_id, _) = client.found(&order_id).await?;
     let units = changes::units_back(&body, client.key()?)?;
     let done = client.change(order_id, units, Asked::Return).await?;
     let seq = done.entry()?;

@@ -58,7 +58,7 @@ pub(super) async fn ship(
     Path(order_id): Path<String>,
     OptionalJson(body): OptionalJson,
 ) -> Result<Response, Problem> {
-    let order_id = client.order_id(&order_id).await?;
+    let (order_id, _) = client.found(&order_id).await?;
     let shipment = changes::shipment(body.as_ref(), client.key()?)?;
     let done = client.change(order_id, shipment, Asked::Shipment).await?;
     let seq = done.entry()?;
@@ -113,11 +113,12 @@ pub(super) async fn track(
     Path((order_id, shipment_id)): Path<(String, String)>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let order_id = client.order_id(&order_id).await?;
+    let order = client.order(&order_id).await?;
     let shipment = number(&shipment_id)?;
+    view(&order, shipment)?;
     let tracking = changes::tracking(&body)?;
     let track = OrderRequest::Track { shipment, tracking };
-    let done = client.change(order_id, track, Asked::ChangeOfShipment).await?;
+    let done = client.change(order.order_id, track, Asked::ChangeOfShipment).await?;
     Ok(done.answer(StatusCode::OK, receipt(&done, shipment).await?))
 }
 
@@ -149,11 +150,12 @@ pub(super) async fn cancel(
     Path((order_id, shipment_id)): Path<(String, String)>,
     OptionalJson(body): OptionalJson,
 ) -> Result<Response, Problem> {
-    let order_id = client.order_id(&order_id).await?;
+    let order = client.order(&order_id).await?;
     let shipment = number(&shipment_id)?;
+    view(&order, shipment)?;
     let reason = request::cancellation(body.as_ref())?;
     let cancel = OrderRequest::CancelShipment { shipment, reason };
-    let done = client.change(order_id, cancel, Asked::ChangeOfShipment).await?;
+    let done = client.change(order.order_id, cancel, Asked::ChangeOfShipment).await?;
     Ok(done.answer(StatusCode::OK, receipt(&done, shipment).await?))
 }
 

@@ -1,8 +1,9 @@
 //! The deadlines of payments: asks orders to expire that were not paid in time (R25).
 //!
 //! A deadline is a row that says when. The worker leases rows that have passed and submits an
-//! ordinary command for each whose order can be read. A payment that was decided before wins: the command then changes
-//! nothing. Whatever is lost on the way, the row is due again some seconds later.
+//! ordinary command for each whose order can be read. A payment that was decided before wins: the
+//! command then changes nothing. Whatever is lost on the way, the row is due again some seconds
+//! later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,8 +131,7 @@ impl Deadlines {
                 Err(NotDone::Poisoned) => aside.push(Quarantined {
                     subject: Some(due.order_id.to_string()),
                     kind: QuarantineKind::Poisoned,
-                    reason: "the order does not expire: it fails even alone, see the log"
-                        .to_owned(),
+                    reason: "the order does not expire, also alone; see the log".to_owned(),
                     bytes: Vec::new(),
                 }),
                 // It was paid or cancelled meanwhile, or its deadline is due again soon.
