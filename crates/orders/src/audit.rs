@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::{Intent, OrderId, Revision};
-use orders_core::decide::OrderState;
+use orders_core::decide::{Deadline, OrderState};
 use orders_core::history::{BrokenHistory, Entry, Event, fold};
 use orders_core::money;
 use orders_core::order::Order;
@@ -16,7 +16,7 @@ use platform::audit::{Audit, Findings, Invariant, Progress, ReadBudget, Table, W
 use platform::clock::Timestamp;
 use platform::failure::Failure;
 
-use crate::store::{OrderAudit, OrderAuditStore, PendingAudit, PendingKey};
+use crate::store::{OrderAudit, OrderAuditStore, RowAudit, RowKey};
 
 mod arithmetic;
 
@@ -54,8 +54,8 @@ pub struct OrdersAudit {
     budget: ReadBudget,
     under_way: bool,
     orders: Walk<OrderId>,
-    pending: Walk<PendingKey>,
-    deadlines: Walk<PendingKey>,
+    pending: Walk<RowKey>,
+    deadlines: Walk<RowKey>,
 }
 
 impl OrdersAudit {
@@ -216,13 +216,24 @@ fn judge_pending(audit: &OrderAudit, order: &Order, findings: &mut Findings) {
     });
 }
 
-/// Compares the deadline with the status (INV-7). When it passes is not judged: leases postpone it.
+/// Compares the deadline with the history (INV-7): it is the terms' time after the order was
+/// reserved. If the clock was set back since, it was armed again at an earlier time.
 fn judge_deadline(audit: &OrderAudit, order: &Order, findings: &mut Findings) {
-    let (id, status) = (audit.order_id, order.status());
+    let id = audit.order_id;
+    let status = order.status();
     let is_reserved = status == Status::Reserved;
     findings.demand(INV_7, audit.deadline.is_some() == is_reserved, || {
         let has = if audit.deadline.is_some() { "a" } else { "no" };
         format!("order {id} is {}, and has {has} deadline", status.as_str())
+    });
+    let Some((stored, expected)) = audit.deadline.zip(order.deadline()) else { return };
+    let within = |deadline: Deadline| deadline.pay_by_micros - deadline.armed_at_micros;
+    let is_right =
+        stored.armed_at_micros <= expected.armed_at_micros && within(stored) == within(expected);
+    findings.demand(INV_7, is_right, || {
+        let stored = Timestamp(stored.pay_by_micros);
+        let expected = Timestamp(expected.pay_by_micros);
+        format!("order {id}: its deadline is {stored}, its history says {expected}")
     });
 }
 
@@ -282,7 +293,7 @@ fn made_at(audit: &OrderAudit) -> i64 {
 }
 
 /// Finds pending commands and deadlines without an order (INV-7).
-fn judge_orphan(what: &str, row: &PendingAudit, findings: &mut Findings) {
+fn judge_orphan(what: &str, row: &RowAudit, findings: &mut Findings) {
     findings
         .demand(INV_7, row.has_order, || format!("{what} for {}, which does not exist", row.name));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use orders_core::decide::OrderOutcome;
 use orders_core::status::{Purpose, Status};
 use platform::relay::Attempt;
-use platform::telemetry;
+use platform::telemetry::{self, Unprocessed};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -155,8 +155,14 @@ impl Metrics {
         self.shared.published(SERVICE, attempt);
     }
 
-    pub(crate) fn deadline_leased(&self, late: Duration) {
+    /// Counts how long after its deadline an order was asked to expire.
+    pub(crate) fn expired_after(&self, late: Duration) {
         self.expired_late.observe(late.as_secs_f64());
+    }
+
+    /// Counts orders that were set aside because they cannot be read, or cannot be changed.
+    pub(crate) fn poisoned(&self, orders: usize) {
+        (0..orders).for_each(|_| self.shared.unprocessed(SERVICE, Unprocessed::Poisoned));
     }
 
     pub(crate) fn show_overdue(&self, overdue: Overdue) {

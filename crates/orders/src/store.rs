@@ -23,9 +23,9 @@ use platform::failure::Failure;
 use platform::journal::{Position, Recorded};
 use platform::quarantine::Quarantined;
 
-pub use deadlines::{DeadlineLease, DueDeadline, Overdue};
+pub use deadlines::{DeadlineLease, DueDeadline, LeasedDeadlines, Overdue};
 pub use pending::{MadeDue, PendingFilter, PendingPage, WaitingCommand};
-pub use view::{MadeEntry, OrderSummary, OrderView, ReadOrder};
+pub use view::{MadeEntry, OrderHeader, OrderSummary, OrderView, ReadOrder};
 
 mod deadlines;
 #[cfg(test)]
@@ -74,14 +74,14 @@ pub trait OrderStore: Send + Sync + fmt::Debug {
     async fn lease(&self, lease: Lease) -> Result<Vec<AllocateStock>, Failure>;
 
     /// Leases deadlines of payments that have passed, and returns them. Before that it durably
-    /// postpones them, and arms those again from now on that were armed before the clock was set
-    /// back (R25).
+    /// postpones the next attempt, and arms those again from now on that were armed before the clock
+    /// was set back (R25). What belongs to a damaged order goes to the quarantine instead (R16).
     ///
     /// # Errors
     ///
     /// [`Failure`] says whether to retry. After [`Failure::Unknown`], the deadlines may have been
     /// leased; they are due again later.
-    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<Vec<DueDeadline>, Failure>;
+    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<LeasedDeadlines, Failure>;
 
     /// Returns how many deadlines have passed, and how long ago.
     ///
@@ -105,6 +105,13 @@ pub trait OrderStore: Send + Sync + fmt::Debug {
     ///
     /// [`Failure`] says whether to retry; nothing was changed.
     async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure>;
+
+    /// Returns whose order this is, or `None` if it does not exist. Its history is not read.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
+    async fn header(&self, order_id: OrderId) -> Result<Option<OrderHeader>, Failure>;
 
     /// Returns the status of one order, or `None` if it does not exist.
     ///
@@ -193,23 +200,23 @@ pub trait OrderAuditStore: JournalAuditStore {
     /// whose order is missing.
     async fn pending_after(
         &self,
-        after: Option<PendingKey>,
+        after: Option<RowKey>,
         limit: u32,
-    ) -> Result<Vec<PendingAudit>, Failure>;
+    ) -> Result<Vec<RowAudit>, Failure>;
 
     /// Returns the highest key of a pending command.
-    async fn last_pending(&self) -> Result<Option<PendingKey>, Failure>;
+    async fn last_pending(&self) -> Result<Option<RowKey>, Failure>;
 
     /// Returns the first `limit` deadlines after `after`, sorted by key, including those whose order
     /// is missing.
     async fn deadlines_after(
         &self,
-        after: Option<PendingKey>,
+        after: Option<RowKey>,
         limit: u32,
-    ) -> Result<Vec<PendingAudit>, Failure>;
+    ) -> Result<Vec<RowAudit>, Failure>;
 
     /// Returns the highest key of a deadline.
-    async fn last_deadline(&self) -> Result<Option<PendingKey>, Failure>;
+    async fn last_deadline(&self) -> Result<Option<RowKey>, Failure>;
 
     /// Returns the number and age of the pending commands, as [`OrderStore::backlog`] does.
     async fn backlog(&self) -> Result<Backlog, Failure>;
@@ -334,7 +341,7 @@ pub struct OrderAudit {
     pub updated_at_micros: i64,
     /// Its pending command, if it has one.
     pub pending: Option<PendingCommand>,
-    /// The deadline of its payment, if it has one. A lease has postponed it, perhaps.
+    /// The deadline of its payment, if it has one.
     pub deadline: Option<Deadline>,
 }
 
@@ -349,13 +356,13 @@ pub struct PendingCommand {
 
 /// The key of a pending command or a deadline, which the engine chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PendingKey(pub u128);
+pub struct RowKey(pub u128);
 
 /// A pending command or a deadline, and whether its order exists, from one snapshot (INV-7).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingAudit {
+pub struct RowAudit {
     /// Its key.
-    pub key: PendingKey,
+    pub key: RowKey,
     /// What an operator finds its row by.
     pub name: String,
     /// Whether there is an order with the same key.

@@ -10,7 +10,7 @@ use contract::{OrderId, ProductId};
 use inventory::store::{MovementAudit, StockAudit, StockAuditStore, StockPosition, Stored};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::Movement;
-use orders::store::{Backlog, OrderAudit, OrderAuditStore, PendingAudit, PendingKey};
+use orders::store::{Backlog, OrderAudit, OrderAuditStore, RowAudit, RowKey};
 use platform::audit::{JournalKey, Span};
 use platform::failure::Failure;
 use platform::journal::JournalRow;
@@ -43,10 +43,10 @@ pub(crate) struct OrderTables {
     order_ids: Memory<Page<OrderId>, Vec<OrderId>>,
     last_order_id: Memory<(), Option<OrderId>>,
     orders_by_id: Memory<Vec<OrderId>, Vec<OrderAudit>>,
-    pending: Memory<Page<PendingKey>, Vec<PendingAudit>>,
-    last_pending: Memory<(), Option<PendingKey>>,
-    deadlines: Memory<Page<PendingKey>, Vec<PendingAudit>>,
-    last_deadline: Memory<(), Option<PendingKey>>,
+    pending: Memory<Page<RowKey>, Vec<RowAudit>>,
+    last_pending: Memory<(), Option<RowKey>>,
+    deadlines: Memory<Page<RowKey>, Vec<RowAudit>>,
+    last_deadline: Memory<(), Option<RowKey>>,
 }
 
 /// The reads of the Inventory Service's tables.
@@ -157,25 +157,25 @@ impl OrderAuditStore for OrderReads {
 
     async fn pending_after(
         &self,
-        after: Option<PendingKey>,
+        after: Option<RowKey>,
         limit: u32,
-    ) -> Result<Vec<PendingAudit>, Failure> {
+    ) -> Result<Vec<RowAudit>, Failure> {
         self.tables.pending.get((after, limit), || self.store.pending_after(after, limit)).await
     }
 
-    async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
+    async fn last_pending(&self) -> Result<Option<RowKey>, Failure> {
         self.tables.last_pending.get((), || self.store.last_pending()).await
     }
 
     async fn deadlines_after(
         &self,
-        after: Option<PendingKey>,
+        after: Option<RowKey>,
         limit: u32,
-    ) -> Result<Vec<PendingAudit>, Failure> {
+    ) -> Result<Vec<RowAudit>, Failure> {
         self.tables.deadlines.get((after, limit), || self.store.deadlines_after(after, limit)).await
     }
 
-    async fn last_deadline(&self) -> Result<Option<PendingKey>, Failure> {
+    async fn last_deadline(&self) -> Result<Option<RowKey>, Failure> {
         self.tables.last_deadline.get((), || self.store.last_deadline()).await
     }
 

@@ -13,9 +13,9 @@ use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
 use orders::store::{
-    Backlog, DeadlineLease, DueDeadline, Filter, Lease, MadeDue, MadeEntry, OrderAudit,
-    OrderAuditStore, OrderFeedStore, OrderStore, OrderSummary, OrderView, Overdue, PendingAudit,
-    PendingFilter, PendingKey, PendingPage, ReadOrder,
+    Backlog, DeadlineLease, Filter, Lease, LeasedDeadlines, MadeDue, MadeEntry, OrderAudit,
+    OrderAuditStore, OrderFeedStore, OrderHeader, OrderStore, OrderSummary, OrderView, Overdue,
+    PendingFilter, PendingPage, ReadOrder, RowAudit, RowKey,
 };
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
 use platform::admin::Requester;
@@ -98,27 +98,27 @@ impl OrderStore for OrdersPort {
         self.port.transact(About::own("a lease"), Box::pin(work)).await
     }
 
-    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<Vec<DueDeadline>, Failure> {
+    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<LeasedDeadlines, Failure> {
         let world = self.port.world.clone();
         let node = self.port.node;
         let work = async move {
             // Workers look again and again while no order waits for its payment.
             if world.monitor.databases().deadlines() == 0 {
-                return Ok(Vec::new());
+                return Ok(LeasedDeadlines::default());
             }
-            let due = world.stores.orders.lease_deadlines(lease).await;
-            let due = ended(&world, Service::Orders, due)?;
-            if !due.is_empty() {
-                world.trace.event(|| format!("{node} leases {} deadlines", due.len()));
+            let leased = world.stores.orders.lease_deadlines(lease).await;
+            let leased = ended(&world, Service::Orders, leased)?;
+            if leased.taken() > 0 {
+                world.trace.event(|| format!("{node} leases {} deadlines", leased.taken()));
             }
-            world.monitor.check_orders(due.iter().map(|due| due.order_id));
-            Ok(due)
+            world.monitor.check_orders(leased.due.iter().map(|due| due.order_id));
+            Ok(leased)
         };
-        let due = self.port.transact(About::own("a lease of deadlines"), Box::pin(work)).await;
-        if due.as_ref().is_ok_and(|due| !due.is_empty()) {
+        let leased = self.port.transact(About::own("a lease of deadlines"), Box::pin(work)).await;
+        if leased.as_ref().is_ok_and(|leased| leased.taken() > 0) {
             self.port.freeze().await;
         }
-        due
+        leased
     }
 
     async fn overdue(&self) -> Result<Overdue, Failure> {
@@ -140,6 +140,11 @@ impl OrderStore for OrdersPort {
     async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure> {
         let found = self.port.world.stores.orders.order(order_id);
         self.port.read("looking an order up", found).await
+    }
+
+    async fn header(&self, order_id: OrderId) -> Result<Option<OrderHeader>, Failure> {
+        let found = self.port.world.stores.orders.header(order_id);
+        self.port.read("looking a header up", found).await
     }
 
     async fn receipt(&self, order_id: OrderId) -> Result<Option<Receipt>, Failure> {
@@ -243,28 +248,28 @@ impl OrderAuditStore for OrdersPort {
 
     async fn pending_after(
         &self,
-        after: Option<PendingKey>,
+        after: Option<RowKey>,
         limit: u32,
-    ) -> Result<Vec<PendingAudit>, Failure> {
+    ) -> Result<Vec<RowAudit>, Failure> {
         let found = self.port.world.stores.orders_audit.pending_after(after, limit);
         self.port.read("auditing", found).await
     }
 
-    async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
+    async fn last_pending(&self) -> Result<Option<RowKey>, Failure> {
         let found = self.port.world.stores.orders_audit.last_pending();
         self.port.read("auditing", found).await
     }
 
     async fn deadlines_after(
         &self,
-        after: Option<PendingKey>,
+        after: Option<RowKey>,
         limit: u32,
-    ) -> Result<Vec<PendingAudit>, Failure> {
+    ) -> Result<Vec<RowAudit>, Failure> {
         let found = self.port.world.stores.orders_audit.deadlines_after(after, limit);
         self.port.read("auditing", found).await
     }
 
-    async fn last_deadline(&self) -> Result<Option<PendingKey>, Failure> {
+    async fn last_deadline(&self) -> Result<Option<RowKey>, Failure> {
         let found = self.port.world.stores.orders_audit.last_deadline();
         self.port.read("auditing", found).await
     }

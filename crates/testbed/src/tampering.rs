@@ -6,13 +6,14 @@ use rusqlite::Connection;
 
 use crate::PATIENCE;
 
-/// Writes into a SQLite file past its triggers, checks and foreign keys.
+/// Writes into a SQLite file past its triggers, checks and foreign keys. Returns how many rows the
+/// last statement wrote.
 ///
 /// # Panics
 ///
 /// Panics if the statement changed nothing.
 #[track_caller]
-pub fn write_past(file: &Path, sql: &str) {
+pub fn write_past(file: &Path, sql: &str) -> u64 {
     let connection = Connection::open(file).expect("the file");
     connection.busy_timeout(PATIENCE).expect("a timeout");
     let guards = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
@@ -24,6 +25,7 @@ pub fn write_past(file: &Path, sql: &str) {
     connection.execute_batch(&drop_guards.unwrap_or_default()).expect("no triggers");
     connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     assert!(connection.total_changes() > 0, "{sql} changes nothing");
+    connection.changes()
 }
 
 /// How many entries of each kind are in the quarantine of a service's SQLite file, repeats

@@ -18,6 +18,7 @@ use platform::keys::Principal;
 use platform::pairing::DatabaseId;
 use platform::telemetry::Metrics;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -30,11 +31,13 @@ use crate::problem::Problem;
 use crate::program::Context;
 use cursor::{After, Cursors, Mark};
 pub use description::{FeedHeaders, FeedQuery};
+use documents::Documents;
 use request::{Asked, Filter, Shown};
 use stream::Stream;
 
 mod cursor;
 mod description;
+mod documents;
 mod request;
 mod stream;
 mod summary;
@@ -132,8 +135,8 @@ pub struct Feed<S> {
 
 /// A page of a feed.
 #[derive(Debug, Serialize)]
-struct PageView<E> {
-    data: Vec<E>,
+struct PageView {
+    data: Vec<Box<RawValue>>,
     next_cursor: String,
 }
 
@@ -275,7 +278,7 @@ impl<S: EventSource> Feed<S> {
         filter: &Filter,
         limit: u32,
         deadline: Option<Instant>,
-    ) -> Result<PageView<S::Event>, Failure> {
+    ) -> Result<PageView, Failure> {
         let mut reader = from;
         loop {
             let found = self.find(reader, filter, limit).await?;
@@ -294,11 +297,11 @@ impl<S: EventSource> Feed<S> {
         }
     }
 
-    async fn page_of(&self, found: Found<S::Entry>) -> Result<PageView<S::Event>, Failure> {
-        let entries = found.entries.into_iter().map(|recorded| recorded.entry).collect();
-        let data = self.events(entries).await?;
-        self.metrics.feed_events_sent(self.service, data.len());
-        Ok(PageView { data, next_cursor: self.cursors.encode(found.next.mark) })
+    async fn page_of(&self, found: Found<S::Entry>) -> Result<PageView, Failure> {
+        let Documents { messages, next } = self.documents(found).await?;
+        self.metrics.feed_events_sent(self.service, messages.len());
+        let data = messages.into_iter().map(|message| message.data).collect();
+        Ok(PageView { data, next_cursor: self.cursors.encode(next.mark) })
     }
 
     /// Reads the events of these entries.

@@ -10,7 +10,8 @@ use orders_core::decide as order;
 use orders_core::money::Currency;
 use orders_core::order::{OrderLine, PaymentTerms, Terms};
 use platform::clock::{Clock, ManualClock, Timestamp};
-use testbed::write_past;
+use storage::postgres::{Roles, Server, Time, migrate};
+use testbed::{fresh_database, write_past};
 
 use super::*;
 
@@ -37,6 +38,34 @@ impl Services {
             .expect("a new file");
         let inventory = inventory::store::sqlite::Sqlite::open(&open("inventory.db"), shared)
             .expect("a new file");
+        Self {
+            orders_audit: Arc::new(orders.audit()),
+            orders: Arc::new(orders),
+            inventory_audit: Arc::new(inventory.audit()),
+            inventory: Arc::new(inventory),
+            clock,
+            folder,
+        }
+    }
+
+    /// The same on PostgreSQL, each service in a database of its own.
+    async fn on_postgres() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Arc::new(ManualClock::at(Timestamp(1_795_804_200_000_000)));
+        let [orders, inventory] = [fresh_database().await, fresh_database().await];
+        let server = |url: &str| Server::at(url, "the database", "test").expect("a URL");
+        let roles = Roles { service: None, reader: None };
+        migrate(&server(&orders), &orders::store::postgres::SCHEMA, roles).await.expect("new");
+        let roles = Roles { service: None, reader: None };
+        migrate(&server(&inventory), &inventory::store::postgres::SCHEMA, roles)
+            .await
+            .expect("new");
+        let time = || Time::Given(clock.clone());
+        let orders = orders::store::postgres::Postgres::open(server(&orders), time()).await;
+        let orders = orders.expect("the database");
+        let inventory =
+            inventory::store::postgres::Postgres::open(server(&inventory), time()).await;
+        let inventory = inventory.expect("the database");
         Self {
             orders_audit: Arc::new(orders.audit()),
             orders: Arc::new(orders),
@@ -330,6 +359,7 @@ fn damages_of_orders() -> Vec<(&'static str, String, Invariant)> {
         ("orders.db", "UPDATE pending_commands SET revision = 7".to_owned(), INV_7),
         ("orders.db", "DELETE FROM payment_deadlines".to_owned(), INV_7),
         ("orders.db", "UPDATE payment_deadlines SET order_no = 10".to_owned(), INV_7),
+        ("orders.db", "UPDATE payment_deadlines SET pay_by = pay_by - 1".to_owned(), INV_7),
         ("orders.db", "UPDATE payment_deadlines SET order_no = 99".to_owned(), INV_7),
         state("refund_due_minor = NULL", 10, INV_9),
         state("refund_due_minor = 99", 10, INV_9),

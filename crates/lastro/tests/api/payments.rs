@@ -229,6 +229,8 @@ async fn refunds_are_bookkeeping_and_never_more_than_was_paid() {
     for replayed in [None, Some("true")] {
         let refunded = refund("re_1", 5.0).await;
         assert_eq!((refunded.status, refunded.header("idempotent-replayed")), (201, replayed));
+        let page = format!("/api/orders/{id}");
+        assert_eq!(refunded.header("location"), Some(page.as_str()), "which shows the refund");
         assert_eq!(refunded.json()["payment"]["refunded"], 5.0);
     }
     assert_eq!(refund("re_1", 6.0).await.verdict(), "422 idempotency_key_reused");
@@ -360,4 +362,35 @@ async fn a_payment_that_overtakes_the_release_brings_the_order_back() {
     })
     .await;
     shop.must_verify().await;
+}
+
+#[tokio::test]
+async fn a_list_says_when_each_payment_is_due() {
+    let shop = Deployment::open().await;
+    shop.stock("MUG", 5).await;
+    let paid = shop.reserved(&[("MUG", 1)]).await;
+    shop.pay(&paid, "ch_1").await.ok();
+    let id = shop.reserved(&[("MUG", 1)]).await;
+    let rows = shop.get("/api/orders").await.ok();
+    let due = &rows["data"][0]["pay_by"];
+    assert_eq!(
+        (&rows["data"][0]["order_id"], &rows["data"][1]["order_id"]),
+        (&json!(id), &json!(paid))
+    );
+    assert_eq!((&shop.order(&id).await["payment"]["pay_by"], due.is_string()), (due, true));
+    assert_eq!(rows["data"][1]["pay_by"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_repeated_cancellation_and_a_repeated_fulfillment_say_that_they_are() {
+    let shop = Deployment::open().await;
+    shop.stock("MUG", 5).await;
+    for what in ["cancel", "fulfill"] {
+        let receipt = shop.post_with("/api/orders", &[WAIT], &order(&[("MUG", 1)])).await;
+        let id = receipt.text_at("/order_id");
+        for replayed in [None, Some("true")] {
+            let answer = shop.ask(&id, what).await;
+            assert_eq!((answer.status, answer.header("idempotent-replayed")), (200, replayed));
+        }
+    }
 }

@@ -29,6 +29,7 @@ async fn units_that_come_back_are_sold_again_kept_apart_or_written_off() {
         {"product_id": "MUG", "quantity": 1, "disposition": "write_off"},
     ]});
     let taken = shop.change(&id, "returns", "K1", &body).await;
+    assert_eq!(taken.header("location"), Some(format!("/api/orders/{id}").as_str()));
     assert_eq!((taken.status, taken.text_at("/status")), (201, "fulfilled".to_owned()));
     let line = |disposition: &str| json!({"product_id": "MUG", "quantity": 1, "location_id": "main", "disposition": disposition, "booked_at": null});
     let expected = ["restock", "quarantine", "write_off"].map(line);

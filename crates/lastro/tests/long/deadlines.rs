@@ -10,14 +10,21 @@ use tokio::time::Instant;
 
 use super::{AFTERMATH, STOCK, tell};
 
-const ORDERS: usize = 100_000;
+/// Each client places as many.
+const ORDERS_OF_CLIENT: usize = 1_563;
 const CLIENTS: usize = 64;
+/// All orders: a hundred thousand and a few.
+const ORDERS: usize = ORDERS_OF_CLIENT * CLIENTS;
+/// The longest that an order may wait for its outcome meanwhile.
+const SLOWEST: Duration = Duration::from_secs(10);
+/// The fewest orders that are confirmed meanwhile.
+const FEWEST: u64 = 20;
 
 /// Places the share of one client.
 async fn place(shop: Arc<Deployment>) {
     let mut body = order(&[("MUG", 1)]);
     body["payment"] = json!({"within_s": 604_800});
-    for _ in 0..ORDERS / CLIENTS {
+    for _ in 0..ORDERS_OF_CLIENT {
         let receipt = shop.place(&body).await;
         assert_eq!(receipt.text_at("/status"), "received", "{receipt:?}");
     }
@@ -53,7 +60,8 @@ async fn a_hundred_thousand_deadlines_in_one_moment_drain_while_orders_go_on() {
     nothing_in_flight(AFTERMATH, &shop).await;
     let placed = began.elapsed();
 
-    shop.write_past("orders", "UPDATE payment_deadlines SET pay_by = 0", &[]).await;
+    let pass = "UPDATE payment_deadlines SET next_attempt_at = 0";
+    assert_eq!(shop.write_past("orders", pass, &[]).await, ORDERS as u64, "all wait for payment");
     let began = Instant::now();
     let (orders, longest) = orders_go_on(&shop).await;
     let took = began.elapsed();
@@ -63,16 +71,18 @@ async fn a_hundred_thousand_deadlines_in_one_moment_drain_while_orders_go_on() {
         (reserved == 0).then_some(())
     })
     .await;
-    let count = ORDERS / CLIENTS * CLIENTS;
-    let rate = count as u128 * 1000 / took.as_millis().max(1);
+    let rate = ORDERS as u128 * 1000 / took.as_millis().max(1);
     let line = format!(
-        "deadlines={count} placed_in={:.1}s expired_in={:.1}s per_s={rate} orders_meanwhile={orders} \
+        "deadlines={ORDERS} placed_in={:.1}s expired_in={:.1}s per_s={rate} orders_meanwhile={orders} \
          slowest_outcome={:.2}s",
         placed.as_secs_f32(),
         took.as_secs_f32(),
         longest.as_secs_f32(),
     );
     tell("100 000 deadlines in one moment", &shop, &line);
+    let expired = shop.column("/api/orders?status=expired&limit=200", "order_id").await;
+    assert_eq!(expired.len(), ORDERS, "each has expired");
+    assert!(orders >= FEWEST && longest <= SLOWEST, "{line}");
     let verified = shop.verify_with(AFTERMATH, &[]).await;
     assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
 }

@@ -4,19 +4,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use testbed::{Deployment, Form, PATIENCE, Postgres, Random, WAIT, eventually, order, postgres};
+use testbed::{
+    Deployment, Form, PATIENCE, Postgres, Random, WAIT, eventually, nothing_in_flight, order,
+    postgres,
+};
 use tokio::task::JoinSet;
 
 use crate::environment_on;
 
 /// As many payments as deadlines.
 const ORDERS: usize = 1_000;
+/// Of these, as many are paid before their deadlines pass,
+const EARLY: usize = 200;
+/// as many after they have expired, when others have taken half of their units,
+const LATE: usize = 200;
+/// and the rest while their deadlines pass, which is within this time.
+const WITHIN_MICROS: f64 = 1_500_000.0;
 /// Clients that place orders, and that pay them.
 const CLIENTS: usize = 16;
-/// All deadlines pass within this time.
-const WITHIN_MICROS: i64 = 1_500_000;
 /// The price of one unit.
-const PRICE: i64 = 10;
+const PRICE: f64 = 10.0;
 
 /// Places orders of one unit each until all are reserved, and returns their ids.
 async fn reserved(shop: &Arc<Deployment>) -> Vec<String> {
@@ -38,24 +45,38 @@ async fn reserved(shop: &Arc<Deployment>) -> Vec<String> {
     clients.join_all().await.concat()
 }
 
-/// Lets the deadline of every order pass at a random moment of the next second and a half.
-async fn let_deadlines_pass(shop: &Deployment, ids: usize) {
+/// Lets the deadlines of these orders pass, each at a random moment within this time.
+async fn let_deadlines_pass(shop: &Deployment, ids: &[String], within_micros: f64) {
     let databases = shop.environment.databases.as_ref().expect("databases");
     let client = postgres(&databases.orders).await;
-    let soon = format!(
-        "UPDATE payment_deadlines SET pay_by = \
-         (extract(epoch FROM now()) * 1000000 + random() * {WITHIN_MICROS})::bigint"
-    );
-    let changed = client.execute(&soon, &[]).await.expect("deadlines");
-    assert_eq!(usize::try_from(changed), Ok(ids), "each reserved order has a deadline");
+    let soon = "UPDATE payment_deadlines SET next_attempt_at =
+         (extract(epoch FROM now()) * 1000000 + random() * $2::double precision)::bigint
+         WHERE order_id = ANY($1::text[]::uuid[])";
+    let changed = client.execute(soon, &[&ids, &within_micros]).await.expect("deadlines");
+    assert_eq!(usize::try_from(changed), Ok(ids.len()), "each reserved order has a deadline");
 }
 
 /// Pays each order once, and expects that the payment is recorded whatever has become of the order.
-async fn pay(shop: Arc<Deployment>, ids: Vec<String>) {
-    for id in ids {
-        let payment = json!({"reference": id});
-        let paid = shop.post(&format!("/api/orders/{id}/pay"), &payment).await.ok();
-        assert_eq!(paid["payment"]["paid"].as_f64(), Some(10.0), "{paid}");
+async fn pay(shop: &Arc<Deployment>, ids: &[String]) {
+    let mut payers = JoinSet::new();
+    for part in ids.chunks(ids.len().div_ceil(CLIENTS)) {
+        let (shop, part) = (shop.clone(), part.to_vec());
+        payers.spawn(async move {
+            for id in part {
+                let payment = json!({"reference": id});
+                let paid = shop.post(&format!("/api/orders/{id}/pay"), &payment).await.ok();
+                assert_eq!(paid["payment"]["paid"].as_f64(), Some(PRICE), "{paid}");
+            }
+        });
+    }
+    payers.join_all().await;
+}
+
+/// Orders single units without a payment.
+async fn take(shop: &Deployment, units: usize) {
+    for _ in 0..units {
+        let receipt = shop.post_with("/api/orders", &[WAIT], &order(&[("MUG", 1)])).await;
+        assert_eq!(receipt.text_at("/status"), "confirmed", "{receipt:?}");
     }
 }
 
@@ -72,6 +93,39 @@ async fn take_what_is_free(shop: Arc<Deployment>) -> u64 {
     }
 }
 
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fate {
+    /// It was paid while it was reserved.
+    Paid,
+    /// It was paid after it had expired, and got its unit back.
+    Revived,
+    /// It was paid after it had expired, and its unit was gone: its money is owed.
+    Owed,
+}
+
+fn fate(order: &Value) -> Fate {
+    let entries = order["history"].as_array().expect("a history");
+    // A payment is an entry of its own, and leaves the order expiring.
+    let moves = || entries.iter().filter(|entry| entry["change"].is_null());
+    let had = |status: &str| moves().filter(|entry| entry["status"] == status).count();
+    let owed = order["refund_due"].as_f64();
+    match (order["status"].as_str(), owed, had("expiring"), had("reviving")) {
+        (Some("confirmed"), Some(0.0), 0, 0) => Fate::Paid,
+        (Some("confirmed"), Some(0.0), 1, 1) => Fate::Revived,
+        (Some("expired"), Some(PRICE), 1, 1) => Fate::Owed,
+        _ => panic!("{order}"),
+    }
+}
+
+async fn fates(shop: &Deployment, ids: &[String]) -> BTreeMap<Fate, usize> {
+    let mut fates = BTreeMap::new();
+    for id in ids {
+        *fates.entry(fate(&shop.order(id).await)).or_default() += 1;
+    }
+    fates
+}
+
 /// Either a payment finds its order reserved, or the deadline does. An order that expired comes back
 /// if there is stock; if not, its money is owed. Others take the units meanwhile.
 #[tokio::test(flavor = "multi_thread")]
@@ -84,50 +138,42 @@ async fn each_order_is_paid_in_time_or_expired_and_its_money_is_owed_never_both(
     let mut ids = reserved(&shop).await;
     assert_eq!(shop.available("MUG").await, 0, "every unit is reserved");
     Random::seeded("payments against deadlines").shuffle(&mut ids);
+    let (early, ids) = ids.split_at(EARLY);
+    let (late, racing) = ids.split_at(LATE);
 
-    let others = tokio::spawn(take_what_is_free(shop.clone()));
-    let_deadlines_pass(&shop, ids.len()).await;
-    let mut payers = JoinSet::new();
-    for part in ids.chunks(ids.len().div_ceil(CLIENTS)) {
-        payers.spawn(pay(shop.clone(), part.to_vec()));
-    }
-    payers.join_all().await;
-    let taken = others.await.expect("no panic");
-    eventually(PATIENCE, "nothing is in flight", async || {
-        let pending = shop.get("/api/orders/pending?limit=1").await.ok();
-        (pending["data"] == json!([])).then_some(())
+    pay(&shop, early).await;
+    let_deadlines_pass(&shop, late, 0.0).await;
+    eventually(PATIENCE, "the late ones expire", async || {
+        (shop.available("MUG").await == i64::try_from(LATE).expect("few")).then_some(())
     })
     .await;
+    take(&shop, LATE / 2).await;
+    pay(&shop, late).await;
+    nothing_in_flight(PATIENCE, &shop).await;
+    assert_eq!(fates(&shop, early).await, BTreeMap::from([(Fate::Paid, EARLY)]));
+    let half_each = BTreeMap::from([(Fate::Revived, LATE / 2), (Fate::Owed, LATE / 2)]);
+    assert_eq!(fates(&shop, late).await, half_each);
 
-    let mut outcomes = BTreeMap::<(String, i64), u64>::new();
-    let mut expired_once = 0;
-    for id in &ids {
-        let order = shop.order(id).await;
-        let owed = order["refund_due"].as_f64().expect("an amount");
-        let status = order["status"].as_str().expect("a status").to_owned();
-        #[expect(clippy::cast_possible_truncation, reason = "a whole amount")]
-        let owed = owed as i64;
-        *outcomes.entry((status, owed)).or_default() += 1;
-        let entries = order["history"].as_array().expect("a history");
-        // A payment is an entry of its own, and leaves the order expiring.
-        let moves = || entries.iter().filter(|entry| entry["change"].is_null());
-        let had = |status: &str| moves().filter(|entry| entry["status"] == status).count();
-        expired_once += u64::from(had("expiring") > 0);
-        assert!(had("expiring") <= 1 && had("reviving") <= 1, "{order}");
+    let others = tokio::spawn(take_what_is_free(shop.clone()));
+    let_deadlines_pass(&shop, racing, WITHIN_MICROS).await;
+    pay(&shop, racing).await;
+    let taken = others.await.expect("no panic");
+    nothing_in_flight(PATIENCE, &shop).await;
+    let raced = fates(&shop, racing).await;
+    println!("{} orders: {raced:?}; others took {taken} units", racing.len());
+
+    let mut all = fates(&shop, late).await;
+    for (fate, orders) in raced {
+        *all.entry(fate).or_default() += orders;
     }
-    println!(
-        "{} orders: {outcomes:?}; {expired_once} deadlines passed first; others took {taken} units",
-        ids.len()
-    );
-    let allowed = [("confirmed".to_owned(), 0), ("expired".to_owned(), PRICE)];
-    assert!(outcomes.keys().all(|outcome| allowed.contains(outcome)), "{outcomes:?}");
-    let confirmed = outcomes.get(&allowed[0]).copied().unwrap_or_default();
-    assert!(confirmed > 0 && expired_once > 0, "both happen: {outcomes:?}");
+    let of = |fate| all.get(&fate).copied().unwrap_or_default();
+    let kept = EARLY + of(Fate::Paid) + of(Fate::Revived) + LATE / 2;
     let [_, reserved, _] = shop.levels("MUG").await;
-    assert_eq!(u64::try_from(reserved), Ok(confirmed + taken), "each holds its unit");
+    let taken = usize::try_from(taken).expect("few units");
+    assert_eq!(usize::try_from(reserved), Ok(kept + taken), "each holds its unit");
     let owed = shop.pages("/api/orders?payment=refund_due&limit=200").await.0;
-    let expired = outcomes.get(&allowed[1]).copied().unwrap_or_default();
-    assert_eq!(u64::try_from(owed.len()), Ok(expired), "what is owed is listed");
+    assert_eq!(owed.len(), of(Fate::Owed), "what is owed is listed");
+    assert!(owed.iter().all(|order| order["refund_due"].as_f64() == Some(PRICE)));
     shop.must_verify().await;
 }
 

@@ -25,7 +25,7 @@ const ORDERS: &str = "
     order_list:
     order_states: SELECT, INSERT, status, revision, settled, last_seq, digest, updated_at, refund_due_minor, history
     orders: SELECT, INSERT, order_id (but a trigger forbids it)
-    payment_deadlines: SELECT, INSERT, armed_at, pay_by, DELETE
+    payment_deadlines: SELECT, INSERT, armed_at, pay_by, next_attempt_at, DELETE
     pending_commands: SELECT, INSERT, attempt, sent_at, next_attempt_at, DELETE
     quarantine: SELECT, INSERT, count, last_at, discarded_at, discarded_by, DELETE
     schema_migrations: SELECT";

@@ -80,14 +80,22 @@ CREATE INDEX pending_commands_by_next_attempt ON pending_commands (next_attempt_
 
 -- INV-7, R25: a row exists exactly while the order is `reserved`.
 CREATE TABLE payment_deadlines (
-    order_id uuid   NOT NULL PRIMARY KEY,
-    -- When the units were reserved.
-    armed_at bigint NOT NULL,
-    -- When they are released, or when that is asked for again.
-    pay_by   bigint NOT NULL
+    order_id        uuid   NOT NULL PRIMARY KEY,
+    -- When the units were reserved; or when the deadline was armed again, since the clock was set back.
+    armed_at        bigint NOT NULL,
+    -- When the units are released.
+    pay_by          bigint NOT NULL,
+    -- When that is asked for: at `pay_by`, and after every lease again.
+    next_attempt_at bigint NOT NULL
 );
 
 -- Serves the leases of what is due: as many rows as they take.
+CREATE INDEX payment_deadlines_by_next_attempt ON payment_deadlines (next_attempt_at);
+
+-- Serves the look for leases of a clock that was ahead: one look-up if there are none.
+CREATE INDEX payment_deadlines_leased ON payment_deadlines (next_attempt_at) WHERE next_attempt_at > pay_by;
+
+-- Serves the count of what has passed.
 CREATE INDEX payment_deadlines_by_pay_by ON payment_deadlines (pay_by);
 
 -- Serves the look for deadlines that were armed before the clock was set back: one look-up if there are none.

@@ -21,7 +21,8 @@ struct Numbers {
     allocated: Option<Allocations>,
     revision: Revision,
     settled: Option<Revision>,
-    is_expired: bool,
+    /// What the revision is for.
+    purpose: Purpose,
 }
 
 /// The first rule that is broken, and by which entry.
@@ -36,7 +37,7 @@ pub(super) fn broken(audit: &OrderAudit) -> Option<String> {
         allocated: None,
         revision: Revision::FIRST,
         settled: None,
-        is_expired: false,
+        purpose: Purpose::Place,
     };
     audit.history.iter().find_map(|entry| {
         numbers.add(&entry.event);
@@ -49,7 +50,7 @@ impl Numbers {
         match event {
             Event::Intended(intended) => {
                 self.revision = intended.revision;
-                self.is_expired = intended.purpose == Purpose::Expire;
+                self.purpose = intended.purpose;
                 set(&mut self.wanted, intended.wanted.as_ref());
                 set(&mut self.shipped, intended.shipped.as_ref());
                 set(&mut self.returned, intended.returned.as_ref());
@@ -77,15 +78,23 @@ impl Numbers {
         let granted = self.allocated.as_ref().map_or(0, |units| units.of(product_id));
         let shipped = self.shipped.of(product_id);
         let is_settled = self.settled >= Some(self.revision);
-        let kept = match (self.is_expired, is_settled) {
-            (true, _) => 0,
-            (false, true) => granted,
-            (false, false) => wanted,
+        let kept = match (self.purpose, is_settled) {
+            (Purpose::Expire, _) => 0,
+            (_, true) => granted,
+            (_, false) => wanted,
+        };
+        // Only who asks for units may get fewer than they want: none.
+        let must_be_granted = match self.purpose {
+            Purpose::Place | Purpose::Revive => None,
+            Purpose::Expire => Some(0),
+            Purpose::Amend | Purpose::Cancel | Purpose::Fulfill => Some(wanted),
         };
         if wanted > ordered {
             Some("the order wants more than was ordered")
         } else if is_settled && granted > wanted {
             Some("more is allocated than the order wants")
+        } else if is_settled && must_be_granted.is_some_and(|units| granted != units) {
+            Some("other units are allocated than the order keeps")
         } else if shipped > kept {
             Some("more is shipped than the order keeps")
         } else if self.returned.of(product_id) > shipped {

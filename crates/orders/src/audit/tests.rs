@@ -7,7 +7,7 @@ use testbed::write_past;
 use super::*;
 use crate::store::OrderStore;
 use crate::store::laws::{
-    START, cancel, cancel_units, pay, place, place_to_pay, reserved, ship, take_back,
+    START, cancel, cancel_units, carried_out, pay, place, place_to_pay, reserved, ship, take_back,
 };
 use crate::store::sqlite::Sqlite;
 
@@ -154,9 +154,13 @@ async fn whatever_is_wrong_with_the_money_or_the_units_of_an_order_is_named_once
             place_to_pay(1, 60),
             place_to_pay(2, 60),
             place(3),
+            place(4),
             reserved(1),
             reserved(2),
             reserved(3),
+            reserved(4),
+            cancel_units(4, "c", "789", 1),
+            carried_out(4, &one_of_each()),
             pay(2, "ch_1"),
             cancel_units(2, "c", "456", 1),
             ship(3, "s", "789", 2),
@@ -174,8 +178,17 @@ async fn whatever_is_wrong_with_the_money_or_the_units_of_an_order_is_named_once
     }
 }
 
-/// SQL that damages one of three orders: 1 waits for its payment, 2 is paid and a unit of it was
-/// cancelled, 3 was shipped and came back.
+/// Revision 2 of an order of which a unit was cancelled.
+fn one_of_each() -> Intent {
+    let one = |product: &str| {
+        (product.parse().expect("an id"), contract::Quantity::new(1).expect("a quantity"))
+    };
+    let wanted = contract::Wanted::sum(["456", "789"].map(one)).expect("two products");
+    Intent { revision: Revision::FIRST.next(), ..Intent::placed(wanted) }
+}
+
+/// SQL that damages one of four orders: 1 waits for its payment, 2 is paid and a unit of it was
+/// cancelled, 3 was shipped and came back, 4 has one unit less than was ordered.
 fn damages_of_money_and_units() -> Vec<Damage> {
     let state =
         |set: &str, order: u32| format!("UPDATE order_states SET {set} WHERE order_no = {order}");
@@ -189,6 +202,18 @@ fn damages_of_money_and_units() -> Vec<Damage> {
             INV_7,
             1,
             "is reserved, and has no deadline",
+        ),
+        (
+            "UPDATE payment_deadlines SET pay_by = pay_by + 1".to_owned(),
+            INV_7,
+            1,
+            "its deadline is 2",
+        ),
+        (
+            "UPDATE payment_deadlines SET armed_at = armed_at + 1, pay_by = pay_by + 1".to_owned(),
+            INV_7,
+            1,
+            "its deadline is 2",
         ),
         (state("refund_due_minor = NULL", 2), INV_9, 2, "0 minor units are said to be given back"),
         (state("refund_due_minor = 1998", 2), INV_9, 2, "it is 2999"),
@@ -229,6 +254,12 @@ fn damages_of_money_and_units() -> Vec<Damage> {
             INV_10,
             2,
             "entry 4: the order wants other products than were ordered",
+        ),
+        (
+            history("[\"456\",\"main\",1],[\"789\",\"main\",1]", "[\"789\",\"main\",1]", 4),
+            INV_10,
+            4,
+            "entry 4: other units are allocated than the order keeps of 456",
         ),
     ];
     damages.into_iter().map(Damage::from).collect()

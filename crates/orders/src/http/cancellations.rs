@@ -9,6 +9,7 @@ use web::Json;
 use web::problem::{BodyProblems, Problem, WriteProblems};
 
 use super::change::Client;
+use super::refusals::Asked;
 use super::request::changes::{self, NewCancellation};
 use super::view::{CancellationView, ReceiptView};
 
@@ -51,13 +52,14 @@ pub(super) async fn cancel_units(
     Path(order_id): Path<String>,
     Json(body): Json,
 ) -> Result<Response, Problem> {
-    let order = client.order(&order_id).await?;
+    let (order_id, _) = client.found(&order_id).await?;
     let cancellation = changes::cancellation(&body, client.key()?)?;
-    let done = client.change(&order, cancellation).await?;
-    let cancellation = done.made(|order, seq| {
-        let found = order.registers.cancellations.iter().find(|made| made.seq == seq)?;
-        Some(CancellationView::new(found, order.terms.currency))
-    })?;
-    let receipt = ReceiptView::from(&done.order);
+    let done = client.change(order_id, cancellation, Asked::Cancellation).await?;
+    let seq = done.entry()?;
+    let order = done.order().await?;
+    let made = order.registers.cancellations.iter().find(|made| made.seq == seq);
+    let made = made.ok_or_else(Problem::internal)?;
+    let cancellation = CancellationView::new(made, order.terms.currency);
+    let receipt = ReceiptView::from(&order);
     Ok(done.answer(StatusCode::OK, CancellationReceipt { receipt, cancellation }))
 }

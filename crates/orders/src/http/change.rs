@@ -7,9 +7,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
+use contract::OrderId;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use orders_core::decide::{OrderCommand, OrderOutcome, OrderRequest};
+use orders_core::decide::{OrderCommand, OrderOutcome, OrderRequest, Receipt};
+use orders_core::money::Currency;
 use platform::failure::Chain;
 use platform::keys::Principal;
 use serde::Serialize;
@@ -18,8 +20,9 @@ use web::problem::{Code, Problem};
 use web::{self as edge, IDEMPOTENT_REPLAYED, TraceParent, Wait};
 
 use super::refusals::{self, Asked};
+use super::view::ReceiptView;
 use crate::service::Service;
-use crate::store::OrderView;
+use crate::store::{OrderHeader, OrderView};
 
 /// The service, and who makes a request of it.
 pub(super) struct Client {
@@ -31,12 +34,13 @@ pub(super) struct Client {
 
 /// A change that was carried out, now or by an earlier request.
 pub(super) struct Done {
-    /// The order as it is now.
-    pub(super) order: OrderView,
+    /// The order when the change was carried out or found again, or after the wait.
+    receipt: Receipt,
     /// The number of the entry that carried it out, if it makes an entry that can be named.
-    pub(super) entry: Option<u32>,
+    entry: Option<u32>,
     replayed: bool,
     wait: Option<Wait>,
+    service: Arc<Service>,
 }
 
 impl FromRequestParts<Arc<Service>> for Client {
@@ -57,14 +61,45 @@ impl FromRequestParts<Arc<Service>> for Client {
 }
 
 impl Client {
-    /// The order with this id, if the client may know of it.
+    /// The id of the order that the path names, unless it is the order of another customer than the
+    /// client's. An order never changes its customer, so it may be looked at before the command is
+    /// decided. A client of all customers learns from the command whether there is such an order.
+    ///
+    /// # Errors
+    ///
+    /// 404 `order_not_found` for a malformed id and for the order of another customer.
+    pub(super) async fn order_id(&self, text: &str) -> Result<OrderId, Problem> {
+        let order_id = parse(text)?;
+        if self.principal.customer_id.is_some() {
+            self.header(order_id).await?;
+        }
+        Ok(order_id)
+    }
+
+    /// The id of the order that the path names, and its currency: the order is found before anything
+    /// else is said about the request.
+    ///
+    /// # Errors
+    ///
+    /// 404 `order_not_found` if there is no such order, or if it is one of another customer.
+    pub(super) async fn found(&self, text: &str) -> Result<(OrderId, Currency), Problem> {
+        let order_id = parse(text)?;
+        Ok((order_id, self.header(order_id).await?.currency))
+    }
+
+    async fn header(&self, order_id: OrderId) -> Result<OrderHeader, Problem> {
+        let header = self.service.store.header(order_id).await?;
+        let own = header.filter(|it| !super::is_of_another(&self.principal, &it.customer_id));
+        own.ok_or_else(super::order_not_found)
+    }
+
+    /// The order that the path names, if the client may know of it.
     ///
     /// # Errors
     ///
     /// 404 `order_not_found`, also for a malformed id and the order of another customer.
-    pub(super) async fn order(&self, order_id: &str) -> Result<OrderView, Problem> {
-        let order_id = order_id.parse().map_err(|_| super::order_not_found())?;
-        let order = self.service.store.order(order_id).await?;
+    pub(super) async fn order(&self, text: &str) -> Result<OrderView, Problem> {
+        let order = self.service.store.order(parse(text)?).await?;
         let own = order.filter(|it| !super::is_of_another(&self.principal, &it.terms.customer_id));
         own.ok_or_else(super::order_not_found)
     }
@@ -83,16 +118,14 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The problem of the refusal; 503 if the change could not be written, or if the order cannot
-    /// be read after it: a repeat then finds the change.
+    /// The problem of the refusal; 503 if the change could not be written.
     pub(super) async fn change(
         self,
-        order: &OrderView,
+        order_id: OrderId,
         request: OrderRequest,
+        asked: Asked,
     ) -> Result<Done, Problem> {
         let Self { service, principal, trace, headers } = self;
-        let order_id = order.order_id;
-        let asked = Asked::by(&request, order.terms.currency);
         let context = super::context(&principal, trace);
         let request = Box::new(request);
         let command = OrderCommand::Request { order_id, request, context };
@@ -102,18 +135,16 @@ impl Client {
             _ => return Err(Problem::internal()),
         };
         let wait = edge::preferred_wait(&headers);
-        if let Some(wait) = wait {
-            service.wait(receipt, wait.duration()).await;
-        }
-        match service.store.order(order_id).await {
-            Ok(Some(order)) => Ok(Done { order, entry, replayed, wait }),
-            Ok(None) => Err(Problem::internal()),
-            Err(failure) => {
-                error!(%order_id, error = %Chain(&failure), "order cannot be read after a change");
-                Err(Problem::new(Code::OUTCOME_UNKNOWN, UNREADABLE))
-            }
-        }
+        let receipt = match wait {
+            Some(wait) => service.wait(receipt, wait.duration()).await,
+            None => receipt,
+        };
+        Ok(Done { receipt, entry, replayed, wait, service })
     }
+}
+
+fn parse(order_id: &str) -> Result<OrderId, Problem> {
+    order_id.parse().map_err(|_| super::order_not_found())
 }
 
 /// What to do if the order cannot be read after a change of it.
@@ -121,16 +152,39 @@ const UNREADABLE: &str =
     "the change was recorded, but the order cannot be read now; look it up, or repeat the request";
 
 impl Done {
-    /// The entry of a request that makes one.
+    /// The receipt of the order.
+    pub(super) fn receipt(&self) -> ReceiptView {
+        ReceiptView::from(self.receipt.clone())
+    }
+
+    /// The path of the order.
+    pub(super) fn path(&self) -> String {
+        format!("/api/orders/{}", self.receipt.order_id)
+    }
+
+    /// The number of the entry of a request that makes one.
     ///
     /// # Errors
     ///
     /// 500 if there is none: a bug.
-    pub(super) fn made<T>(
-        &self,
-        find: impl FnOnce(&OrderView, u32) -> Option<T>,
-    ) -> Result<T, Problem> {
-        self.entry.and_then(|entry| find(&self.order, entry)).ok_or_else(Problem::internal)
+    pub(super) fn entry(&self) -> Result<u32, Problem> {
+        self.entry.ok_or_else(Problem::internal)
+    }
+
+    /// The order as it is now, to show what the change made.
+    ///
+    /// # Errors
+    ///
+    /// 503 if the order cannot be read: a repeat of the request then finds the change.
+    pub(super) async fn order(&self) -> Result<OrderView, Problem> {
+        let order_id = self.receipt.order_id;
+        match self.service.store.order(order_id).await {
+            Ok(order) => order.ok_or_else(Problem::internal),
+            Err(failure) => {
+                error!(%order_id, error = %Chain(&failure), "order cannot be read after a change");
+                Err(Problem::new(Code::OUTCOME_UNKNOWN, UNREADABLE))
+            }
+        }
     }
 
     /// The response with this body.

@@ -9,6 +9,7 @@ use web::Json as JsonBody;
 use web::problem::{BodyProblems, Problem, WriteProblems};
 
 use super::change::Client;
+use super::refusals::Asked;
 use super::request::changes::{self, NewPayment, NewRefund};
 use super::view::{ReceiptView, RefundView};
 
@@ -51,10 +52,10 @@ pub(super) async fn pay(
     Path(order_id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let order = client.order(&order_id).await?;
-    let payment = changes::payment(&body, order.terms.currency)?;
-    let done = client.change(&order, payment).await?;
-    Ok(done.answer(StatusCode::OK, ReceiptView::from(&done.order)))
+    let (order_id, currency) = client.found(&order_id).await?;
+    let payment = changes::payment(&body, currency)?;
+    let done = client.change(order_id, payment, Asked::Money(currency)).await?;
+    Ok(done.answer(StatusCode::OK, done.receipt()))
 }
 
 /// Record a refund
@@ -70,6 +71,7 @@ pub(super) async fn pay(
     ),
     responses(
         (status = 201, description = "The order as it is now, and the refund", body = RefundReceipt, headers(
+            ("Location" = String, description = "Path of the order, which shows the refund"),
             ("Idempotent-Replayed" = Option<String>, description = "`true` if the refund with this reference was recorded before"),
             ("Preference-Applied" = Option<String>, description = "The wait that the service applied"),
         )),
@@ -85,14 +87,13 @@ pub(super) async fn refund(
     Path(order_id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let order = client.order(&order_id).await?;
-    let currency = order.terms.currency;
+    let (order_id, currency) = client.found(&order_id).await?;
     let refund = changes::refund(&body, currency)?;
-    let done = client.change(&order, refund).await?;
-    let refund = done.made(|order, seq| {
-        let found = order.registers.refunds.iter().find(|refund| refund.seq == seq)?;
-        Some(RefundView::new(found, currency))
-    })?;
-    let receipt = ReceiptView::from(&done.order);
-    Ok(done.answer(StatusCode::CREATED, RefundReceipt { receipt, refund }))
+    let done = client.change(order_id, refund, Asked::Money(currency)).await?;
+    let seq = done.entry()?;
+    let order = done.order().await?;
+    let refund = order.registers.refunds.iter().find(|refund| refund.seq == seq);
+    let refund = RefundView::new(refund.ok_or_else(Problem::internal)?, currency);
+    let receipt = ReceiptView::from(&order);
+    Ok(done.created(&done.path(), RefundReceipt { receipt, refund }))
 }

@@ -107,7 +107,7 @@ fn with_location(mut response: Response, order_id: OrderId) -> Response {
 }
 
 /// The receipt as a response, after waiting for the outcome if the client prefers that.
-pub(super) async fn answer(service: &Service, receipt: Receipt, wait: Option<Wait>) -> Response {
+async fn answer(service: &Service, receipt: Receipt, wait: Option<Wait>) -> Response {
     let receipt = match wait {
         Some(wait) => service.wait(receipt, wait.duration()).await,
         None => receipt,

@@ -1,7 +1,7 @@
 //! The problems that refusals are to clients: each says what to do.
 
 use contract::MAX_RETURNED;
-use orders_core::decide::{MAX_CHANGES, MAX_HISTORY_BYTES, OrderRequest, Refusal, Unavailable};
+use orders_core::decide::{MAX_CHANGES, MAX_HISTORY_BYTES, Refusal, Unavailable};
 use orders_core::money::Currency;
 use orders_core::status::Status;
 use web::problem::{Code, Fault, FaultCode, Problem};
@@ -28,20 +28,6 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    /// What a request about an order in this currency asks for.
-    pub(super) fn by(request: &OrderRequest, currency: Currency) -> Self {
-        match request {
-            OrderRequest::Cancel { .. } | OrderRequest::Fulfill => Self::Transition,
-            OrderRequest::Pay { .. } | OrderRequest::Refund { .. } => Self::Money(currency),
-            OrderRequest::CancelLines { .. } => Self::Cancellation,
-            OrderRequest::Ship { .. } => Self::Shipment,
-            OrderRequest::Track { .. } | OrderRequest::CancelShipment { .. } => {
-                Self::ChangeOfShipment
-            }
-            OrderRequest::Return { .. } => Self::Return,
-        }
-    }
-
     fn amount(self, minor: i64) -> String {
         match self {
             Self::Money(currency) => format!("{} {currency}", currency.format(minor)),
@@ -80,8 +66,9 @@ pub(super) fn problem(refusal: Refusal, asked: Asked) -> Problem {
         Refusal::TooManyChanges => {
             let history = MAX_HISTORY_BYTES / 1024;
             let detail = format!(
-                "an order takes {MAX_CHANGES} changes and {history} KiB of history; it can still \
-                 be cancelled, fulfilled and paid, and what is owed can be refunded"
+                "the order has {MAX_CHANGES} changes or {history} KiB of history, and takes no \
+                 more of this kind; it can still be cancelled, fulfilled and paid, and what is \
+                 owed can be refunded"
             );
             Problem::new(codes::TOO_MANY_CHANGES, detail)
         }

@@ -2,13 +2,13 @@
 
 use axum::extract::Path;
 use axum::response::Response;
-use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 use web::Json;
 use web::problem::{BodyProblems, Problem, WriteProblems};
 
 use super::change::Client;
+use super::refusals::Asked;
 use super::request::changes::{self, NewReturn};
 use super::view::{ReceiptView, ReturnView};
 
@@ -36,6 +36,7 @@ struct ReturnReceipt {
     ),
     responses(
         (status = 201, description = "The order as it is now, and what came back", body = ReturnReceipt, headers(
+            ("Location" = String, description = "Path of the order, which shows the return"),
             ("Idempotent-Replayed" = Option<String>, description = "`true` if an earlier request with the same key booked these units"),
             ("Preference-Applied" = Option<String>, description = "The wait that the service applied"),
         )),
@@ -51,13 +52,13 @@ pub(super) async fn take_back(
     Path(order_id): Path<String>,
     Json(body): Json,
 ) -> Result<Response, Problem> {
-    let order = client.order(&order_id).await?;
+    let (order_id, _) = client.found(&order_id).await?;
     let units = changes::units_back(&body, client.key()?)?;
-    let done = client.change(&order, units).await?;
-    let r#return = done.made(|order, seq| {
-        let found = order.registers.returns.iter().find(|made| made.seq == seq)?;
-        Some(ReturnView::new(found, &order.registers))
-    })?;
-    let receipt = ReceiptView::from(&done.order);
-    Ok(done.answer(StatusCode::CREATED, ReturnReceipt { receipt, r#return }))
+    let done = client.change(order_id, units, Asked::Return).await?;
+    let seq = done.entry()?;
+    let order = done.order().await?;
+    let made = order.registers.returns.iter().find(|made| made.seq == seq);
+    let r#return = ReturnView::new(made.ok_or_else(Problem::internal)?, &order.registers);
+    let receipt = ReceiptView::from(&order);
+    Ok(done.created(&done.path(), ReturnReceipt { receipt, r#return }))
 }

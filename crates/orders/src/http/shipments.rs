@@ -11,7 +11,7 @@ use web::problem::{BodyProblems, Problem, ReadProblems, WriteProblems};
 use web::{Json as JsonBody, OptionalJson, Query};
 
 use super::change::{Client, Done};
-use super::refusals::shipment_not_found;
+use super::refusals::{Asked, shipment_not_found};
 use super::request::changes::{self, NewShipment, NewTracking};
 use super::request::{self, Cancellation};
 use super::view::{ReceiptView, ShipmentView};
@@ -58,12 +58,12 @@ pub(super) async fn ship(
     Path(order_id): Path<String>,
     OptionalJson(body): OptionalJson,
 ) -> Result<Response, Problem> {
-    let order = client.order(&order_id).await?;
+    let (order_id, _) = client.found(&order_id).await?;
     let shipment = changes::shipment(body.as_ref(), client.key()?)?;
-    let done = client.change(&order, shipment).await?;
-    let seq = done.made(|_, seq| Some(seq))?;
-    let path = format!("/api/orders/{}/shipments/{seq}", done.order.order_id);
-    Ok(done.created(&path, receipt(&done, seq)?))
+    let done = client.change(order_id, shipment, Asked::Shipment).await?;
+    let seq = done.entry()?;
+    let path = format!("{}/shipments/{seq}", done.path());
+    Ok(done.created(&path, receipt(&done, seq).await?))
 }
 
 /// Get a shipment
@@ -117,8 +117,9 @@ pub(super) async fn track(
     let shipment = number(&shipment_id)?;
     view(&order, shipment)?;
     let tracking = changes::tracking(&body)?;
-    let done = client.change(&order, OrderRequest::Track { shipment, tracking }).await?;
-    Ok(done.answer(StatusCode::OK, receipt(&done, shipment)?))
+    let track = OrderRequest::Track { shipment, tracking };
+    let done = client.change(order.order_id, track, Asked::ChangeOfShipment).await?;
+    Ok(done.answer(StatusCode::OK, receipt(&done, shipment).await?))
 }
 
 /// Cancel a shipment
@@ -153,13 +154,15 @@ pub(super) async fn cancel(
     let shipment = number(&shipment_id)?;
     view(&order, shipment)?;
     let reason = request::cancellation(body.as_ref())?;
-    let done = client.change(&order, OrderRequest::CancelShipment { shipment, reason }).await?;
-    Ok(done.answer(StatusCode::OK, receipt(&done, shipment)?))
+    let cancel = OrderRequest::CancelShipment { shipment, reason };
+    let done = client.change(order.order_id, cancel, Asked::ChangeOfShipment).await?;
+    Ok(done.answer(StatusCode::OK, receipt(&done, shipment).await?))
 }
 
-fn receipt(done: &Done, shipment: u32) -> Result<ShipmentReceipt, Problem> {
-    let shipment = view(&done.order, shipment)?;
-    Ok(ShipmentReceipt { receipt: ReceiptView::from(&done.order), shipment })
+async fn receipt(done: &Done, shipment: u32) -> Result<ShipmentReceipt, Problem> {
+    let order = done.order().await?;
+    let shipment = view(&order, shipment)?;
+    Ok(ShipmentReceipt { receipt: ReceiptView::from(&order), shipment })
 }
 
 fn view(order: &OrderView, shipment: u32) -> Result<ShipmentView, Problem> {

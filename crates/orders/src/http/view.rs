@@ -143,6 +143,9 @@ pub(super) struct SummaryView {
     /// What must be given back; 0 if it was placed without a payment.
     #[schema(value_type = f64, example = 0.0)]
     refund_due: Box<RawValue>,
+    /// When the order expires unless it is paid; null unless it is `reserved`.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pay_by: Option<String>,
     #[schema(value_type = String, format = "date-time")]
     created_at: String,
     #[schema(value_type = String, format = "date-time")]
@@ -158,6 +161,7 @@ impl From<OrderSummary> for SummaryView {
             currency: order.currency.code(),
             total: number(order.currency, order.total_minor),
             refund_due: number(order.currency, order.refund_due_minor),
+            pay_by: order.pay_by_micros.map(|at| Timestamp(at).to_rfc3339()),
             created_at: Timestamp(order.created_at_micros).to_rfc3339(),
             updated_at: Timestamp(order.updated_at_micros).to_rfc3339(),
         }

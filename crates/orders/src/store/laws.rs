@@ -26,7 +26,7 @@ use platform::quarantine::{MAX_ENTRIES, QuarantineTable, Quarantined};
 
 use super::{
     Filter, Lease, MadeDue, OrderAudit, OrderAuditStore, OrderFeedStore, OrderStore, OrderView,
-    PendingAudit, PendingFilter, Pick, WaitingCommand,
+    PendingFilter, Pick, RowAudit, WaitingCommand,
 };
 use crate::audit::OrdersAudit;
 
@@ -69,13 +69,16 @@ macro_rules! store_laws {
             deadlines::deadlines_that_passed_first_are_leased_first
             deadlines::leases_side_by_side_take_each_deadline_once
             deadlines::a_clock_set_back_arms_deadlines_again
-            deadlines::a_lease_of_a_clock_that_was_ahead_lasts_no_longer_than_another
-            deadlines::what_is_overdue_is_counted_with_its_age
+            deadlines::a_clock_that_is_little_behind_shortens_no_deadline
+            deadlines::a_lease_of_a_clock_that_was_ahead_ends_when_the_clock_is_set_back
+            deadlines::a_lease_does_not_move_the_deadline
+            deadlines::what_is_overdue_is_counted_with_its_age_also_while_it_is_leased
             feeding::every_entry_of_a_history_is_in_the_journal_once_and_in_its_order
             feeding::a_batch_that_is_not_committed_leaves_nothing_in_the_journal
             feeding::replays_stale_answers_and_refusals_make_no_entry
             feeding::the_journal_reads_the_same_from_every_position_in_pages_of_any_size
             feeding::an_order_is_seen_as_it_was_after_each_of_its_entries
+            feeding::an_order_with_many_entries_is_seen_as_it_was_after_each
             feeding::the_journal_is_whole_while_it_is_numbered_and_read_beside_commits
             feeding::an_audit_beside_commits_and_numbers_raises_no_alarm
             leasing::a_lease_is_taken_once_until_it_is_due_again
@@ -92,6 +95,7 @@ macro_rules! store_laws {
             reading::lists_are_newest_first_filtered_and_complete_page_by_page
             reading::a_list_of_several_statuses_is_one_list_newest_first
             reading::lists_by_payment_have_what_is_due_and_what_is_to_be_given_back
+            reading::the_header_of_an_order_is_read_without_its_history
             reading::a_list_by_time_has_what_was_accepted_within_it
             reading::the_backlog_is_counted_with_its_oldest_age
             auditing::the_audit_reads_every_order_once_in_order

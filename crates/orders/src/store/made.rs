@@ -1,7 +1,7 @@
 //! What both engines keep in the same form: the entries of the journal, 21 bytes each. A row has all
 //! entries of histories that one transaction made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::OrderId;
 use orders_core::decide::{OrderChange, Origin};
@@ -12,7 +12,7 @@ use platform::failure::Failure;
 use uuid::Uuid;
 
 use super::packed::{StoredOrder, misfit};
-use super::{MadeEntry, ReadOrder};
+use super::{MadeEntry, OrderView, ReadOrder};
 
 /// What the first entry of every history is.
 const RECEIVED: EntryKind = EntryKind::Status(Status::Received);
@@ -111,15 +111,28 @@ pub(super) type Stored = BTreeMap<OrderId, Result<StoredOrder, Failure>>;
 
 /// The orders as they were after these entries, in the same order. Each is
 /// [`Failure::Suspect`] if it is missing or cannot be read, or if its history has no such entry.
+/// The history of each order is added up once, however many entries there are of it.
 pub(super) fn views(entries: &[MadeEntry], orders: Stored) -> Vec<ReadOrder> {
-    let view = |stored: Result<StoredOrder, Failure>| Ok(stored?.view()?);
-    let orders: BTreeMap<OrderId, ReadOrder> =
-        orders.into_iter().map(|(id, stored)| (id, view(stored))).collect();
+    let mut seqs: BTreeMap<OrderId, BTreeSet<u32>> = BTreeMap::new();
+    for entry in entries {
+        seqs.entry(entry.order_id).or_default().insert(entry.seq);
+    }
+    let mut views: BTreeMap<OrderId, Result<BTreeMap<u32, OrderView>, Failure>> = BTreeMap::new();
+    for (order_id, stored) in orders {
+        let wanted = seqs.remove(&order_id).unwrap_or_default();
+        let folded = stored.and_then(|stored| Ok(stored.folded()?));
+        views.insert(order_id, folded.map(|order| order.as_of(&wanted)));
+    }
     let as_of = |entry: &MadeEntry| {
-        let order = orders.get(&entry.order_id).map(|order| order.as_ref().map_err(Clone::clone));
-        let view = order.transpose()?.and_then(|order| order.as_of(entry.seq));
-        let missing = format_args!("without entry {}", entry.seq);
-        view.ok_or_else(|| misfit("order_states", entry.order_id, "history", missing).into())
+        let missing = || {
+            let missing = format_args!("without entry {}", entry.seq);
+            Failure::from(misfit("order_states", entry.order_id, "history", missing))
+        };
+        match views.get(&entry.order_id) {
+            None => Err(missing()),
+            Some(Err(failure)) => Err(failure.clone()),
+            Some(Ok(views)) => views.get(&entry.seq).cloned().ok_or_else(missing),
+        }
     };
     entries.iter().map(as_of).collect()
 }

@@ -11,7 +11,8 @@ use orders_core::status::Status;
 use serde::{Deserialize, Serialize};
 use storage::Misfit;
 
-use super::{OrderAudit, OrderSummary, OrderView, PendingCommand};
+use super::view::FoldedOrder;
+use super::{OrderAudit, OrderHeader, OrderSummary, OrderView, PendingCommand};
 
 use entry::read_history;
 pub(super) use entry::write_entries;
@@ -155,16 +156,26 @@ impl StoredOrder {
     ///
     /// As [`order`](Self::order).
     pub(super) fn view(self) -> Result<OrderView, Misfit> {
+        let updated_at_micros = self.updated_at_micros;
+        let order = OrderView::from(self.folded()?);
+        Ok(OrderView { updated_at_micros, ..order })
+    }
+
+    /// The order with what its history adds up to.
+    ///
+    /// # Errors
+    ///
+    /// As [`order`](Self::order).
+    pub(super) fn folded(self) -> Result<FoldedOrder, Misfit> {
         let order = self.order()?;
-        Ok(OrderView::new(
-            self.order_id,
-            order.terms,
-            order.registers,
-            self.history,
-            self.actor,
-            self.created_at_micros,
-            self.updated_at_micros,
-        ))
+        Ok(FoldedOrder {
+            order_id: self.order_id,
+            terms: order.terms,
+            registers: order.registers,
+            history: self.history,
+            actor: self.actor,
+            created_at_micros: self.created_at_micros,
+        })
     }
 
     /// The order as the audit reads it, with the revision of its pending command and since when
@@ -189,6 +200,22 @@ impl StoredOrder {
     }
 }
 
+/// The header of an order.
+///
+/// # Errors
+///
+/// As [`PackedOrder::decode`].
+pub(super) fn read_header(
+    id: OrderId,
+    customer_id: &str,
+    currency: &str,
+) -> Result<OrderHeader, Misfit> {
+    Ok(OrderHeader {
+        customer_id: parsed("orders", id, "customer_id", customer_id)?,
+        currency: parsed("orders", id, "currency", currency)?,
+    })
+}
+
 /// The columns of an order in a list.
 pub(super) struct PackedSummary {
     pub(super) order_id: OrderId,
@@ -198,6 +225,8 @@ pub(super) struct PackedSummary {
     /// `None` until the first answer or change.
     pub(super) status: Option<String>,
     pub(super) refund_due_minor: Option<i64>,
+    /// `None` without a deadline.
+    pub(super) pay_by_micros: Option<i64>,
     pub(super) created_at_micros: i64,
     pub(super) updated_at_micros: i64,
 }
@@ -219,6 +248,7 @@ impl PackedSummary {
             currency: parsed("orders", id, "currency", &self.currency)?,
             total_minor: self.total_minor,
             refund_due_minor: self.refund_due_minor.unwrap_or(0),
+            pay_by_micros: self.pay_by_micros,
             created_at_micros: self.created_at_micros,
             updated_at_micros: self.updated_at_micros,
         })

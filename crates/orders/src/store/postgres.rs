@@ -26,8 +26,9 @@ use storage::postgres::{
 use storage::{journal, quarantine};
 
 use super::{
-    Backlog, DeadlineLease, DueDeadline, Filter, Lease, MadeDue, MadeEntry, OrderFeedStore,
-    OrderStore, OrderSummary, OrderView, Overdue, PendingFilter, PendingPage, ReadOrder,
+    Backlog, DeadlineLease, Filter, Lease, LeasedDeadlines, MadeDue, MadeEntry, OrderFeedStore,
+    OrderHeader, OrderStore, OrderSummary, OrderView, Overdue, PendingFilter, PendingPage,
+    ReadOrder,
 };
 use crate::NAMES;
 
@@ -69,6 +70,7 @@ pub const SCHEMA: Schema = Schema {
         lease::SENT_BEFORE,
         lease::POSTPONE,
         deadlines::ARM_AGAIN,
+        deadlines::END_LEASES,
         deadlines::DUE,
         deadlines::POSTPONE,
         quarantine::LOCK_POSTGRES,
@@ -106,7 +108,10 @@ const TABLES: &[Table] = &[
         .updated(&["attempt", "sent_at", "next_attempt_at"])
         .deleted()
         .audited(),
-    Table::appended("payment_deadlines").updated(&["armed_at", "pay_by"]).deleted().audited(),
+    Table::appended("payment_deadlines")
+        .updated(&["armed_at", "pay_by", "next_attempt_at"])
+        .deleted()
+        .audited(),
     // A row gets its number later, and never changes again.
     Table::appended("journal").updated(&["no"]).audited(),
     Table::read("journal_head").updated(&["last"]),
@@ -218,7 +223,7 @@ impl OrderStore for Postgres {
         self.database.write(async |transaction| lease::lease(transaction, lease).await).await
     }
 
-    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<Vec<DueDeadline>, Failure> {
+    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<LeasedDeadlines, Failure> {
         self.database.write(async |transaction| deadlines::lease(transaction, lease).await).await
     }
 
@@ -234,6 +239,10 @@ impl OrderStore for Postgres {
 
     async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure> {
         self.database.read(async |snapshot| query::order(snapshot, order_id).await).await
+    }
+
+    async fn header(&self, order_id: OrderId) -> Result<Option<OrderHeader>, Failure> {
+        self.database.read(async |snapshot| query::header(snapshot, order_id).await).await
     }
 
     async fn receipt(&self, order_id: OrderId) -> Result<Option<Receipt>, Failure> {

@@ -22,8 +22,9 @@ use storage::quarantine;
 use storage::sqlite::{Database, Keeper, OpenError, Readers, failure};
 
 use super::{
-    Backlog, DeadlineLease, DueDeadline, Filter, Lease, MadeDue, MadeEntry, OrderFeedStore,
-    OrderStore, OrderSummary, OrderView, Overdue, PendingFilter, PendingPage, ReadOrder,
+    Backlog, DeadlineLease, Filter, Lease, LeasedDeadlines, MadeDue, MadeEntry, OrderFeedStore,
+    OrderHeader, OrderStore, OrderSummary, OrderView, Overdue, PendingFilter, PendingPage,
+    ReadOrder,
 };
 use crate::NAMES;
 
@@ -146,7 +147,7 @@ impl OrderStore for Sqlite {
             .await
     }
 
-    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<Vec<DueDeadline>, Failure> {
+    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<LeasedDeadlines, Failure> {
         let leasing = move |transaction: &Transaction<'_>, now| {
             deadlines::lease(transaction, lease, now).map_err(failure)
         };
@@ -167,6 +168,10 @@ impl OrderStore for Sqlite {
 
     async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure> {
         self.database.read(move |connection| query::order(connection, order_id)).await
+    }
+
+    async fn header(&self, order_id: OrderId) -> Result<Option<OrderHeader>, Failure> {
+        self.database.read(move |connection| query::header(connection, order_id)).await
     }
 
     async fn receipt(&self, order_id: OrderId) -> Result<Option<Receipt>, Failure> {

@@ -1,7 +1,9 @@
 //! Orders as requests and the event feed read them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use contract::{Allocations, OrderId, Shortage};
-use orders_core::history::{Entry, EntryKind, fold_prefix, last_allocated};
+use orders_core::history::{Entry, EntryKind, last_allocated};
 use orders_core::money::Currency;
 use orders_core::order::{CustomerId, Terms};
 use orders_core::payment::Balance;
@@ -39,21 +41,26 @@ pub struct OrderView {
     pub updated_at_micros: i64,
 }
 
-impl OrderView {
-    /// The order whose history adds up to these registers.
-    pub(super) fn new(
-        order_id: OrderId,
-        terms: Terms,
-        registers: Registers,
-        history: Vec<Entry>,
-        actor: Option<String>,
-        created_at_micros: i64,
-        updated_at_micros: i64,
-    ) -> Self {
+/// An order whose history was added up.
+#[derive(Clone, Debug)]
+pub(super) struct FoldedOrder {
+    pub(super) order_id: OrderId,
+    pub(super) terms: Terms,
+    /// What the history adds up to.
+    pub(super) registers: Registers,
+    pub(super) history: Vec<Entry>,
+    pub(super) actor: Option<String>,
+    pub(super) created_at_micros: i64,
+}
+
+impl From<FoldedOrder> for OrderView {
+    fn from(order: FoldedOrder) -> Self {
+        let FoldedOrder { order_id, terms, registers, history, actor, created_at_micros } = order;
         let status = registers.status(&terms);
         let has_nothing = matches!(status, Status::Rejected | Status::Expired);
         let facts = registers.facts.as_ref().filter(|_| has_nothing);
         let shortages = facts.map(|facts| facts.shortages.clone()).unwrap_or_default();
+        let last_at_micros = history.last().map(|entry| entry.at_micros);
         Self {
             order_id,
             status,
@@ -65,26 +72,49 @@ impl OrderView {
             actor,
             history,
             created_at_micros,
-            updated_at_micros,
+            updated_at_micros: last_at_micros.unwrap_or(created_at_micros),
         }
     }
+}
 
-    /// The order as it was after the entry `seq` of its history, or `None` if there is no such
-    /// entry. The first one is the placement.
-    pub fn as_of(&self, seq: u32) -> Option<Self> {
-        let entries = usize::try_from(seq).ok()?.checked_sub(1)?;
-        let history = self.history.get(..entries)?.to_vec();
-        let registers = fold_prefix(&self.terms, &history).ok()?;
-        let last_at = history.last().map(|entry| entry.at_micros);
-        Some(Self::new(
-            self.order_id,
-            self.terms.clone(),
-            registers,
-            history,
-            self.actor.clone(),
-            self.created_at_micros,
-            last_at.unwrap_or(self.created_at_micros),
-        ))
+impl FoldedOrder {
+    /// The order as it was after each of these entries of its history that it has. The first one is
+    /// the placement. However many there are, the history is added up once.
+    pub(super) fn as_of(&self, seqs: &BTreeSet<u32>) -> BTreeMap<u32, OrderView> {
+        let mut registers = Registers::placed(self.terms.ordered());
+        let mut views = BTreeMap::new();
+        if seqs.contains(&1) {
+            views.insert(1, self.with(registers.clone(), 0));
+        }
+        for (entries, entry) in (1..).zip(&self.history) {
+            let applied = registers.apply(&self.terms, entry.seq, entry.at_micros, &entry.event);
+            if applied.is_err() {
+                break;
+            }
+            if seqs.contains(&entry.seq) {
+                views.insert(entry.seq, self.with(registers.clone(), entries));
+            }
+        }
+        views
+    }
+
+    /// The order after the first entries of its history, which add up to these registers.
+    fn with(&self, registers: Registers, entries: usize) -> OrderView {
+        let history = self.history[..entries].to_vec();
+        let terms = self.terms.clone();
+        let actor = self.actor.clone();
+        let Self { order_id, created_at_micros, .. } = *self;
+        FoldedOrder { order_id, terms, registers, history, actor, created_at_micros }.into()
+    }
+}
+
+impl OrderView {
+    /// Takes when the payment is due from the row of the deadline: it was armed again if the clock
+    /// was set back.
+    pub(super) fn pay_by(&mut self, pay_by_micros: Option<i64>) {
+        if let (Some(balance), Some(_)) = (&mut self.balance, pay_by_micros) {
+            balance.pay_by_micros = pay_by_micros;
+        }
     }
 }
 
@@ -98,6 +128,15 @@ pub struct MadeEntry {
     pub seq: u32,
     /// What the entry is.
     pub kind: EntryKind,
+}
+
+/// What never changes of an order, without its lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderHeader {
+    /// Who placed it.
+    pub customer_id: CustomerId,
+    /// The currency of its prices.
+    pub currency: Currency,
 }
 
 /// An order as a list shows it.
@@ -115,6 +154,8 @@ pub struct OrderSummary {
     pub total_minor: i64,
     /// What must be given back, in minor units of the currency.
     pub refund_due_minor: i64,
+    /// When its payment is due, in microseconds since the epoch; `None` unless it is `reserved`.
+    pub pay_by_micros: Option<i64>,
     /// When it was accepted, in microseconds since the epoch.
     pub created_at_micros: i64,
     /// When it last changed, in microseconds since the epoch.

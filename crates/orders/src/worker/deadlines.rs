@@ -1,8 +1,9 @@
 //! The deadlines of payments: asks orders to expire that were not paid in time (R25).
 //!
 //! A deadline is a row that says when. The worker leases rows that have passed and submits an
-//! ordinary command for each. A payment that was decided before wins: the command then changes
-//! nothing. Whatever is lost on the way, the row is due again some seconds later.
+//! ordinary command for each whose order can be read. A payment that was decided before wins: the
+//! command then changes nothing. Whatever is lost on the way, the row is due again some seconds
+//! later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::metrics::Metrics;
-use crate::store::{DeadlineLease, DueDeadline, OrderStore};
+use crate::store::{DeadlineLease, LeasedDeadlines, OrderStore};
 
 /// The longest that a deadline waits for the worker.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -36,6 +37,19 @@ pub struct Deadlines {
     pub metrics: Arc<Metrics>,
 }
 
+/// What a lease took, and when.
+struct Leased {
+    deadlines: LeasedDeadlines,
+    at: Instant,
+}
+
+impl Leased {
+    /// Whether more may be due than the lease took.
+    fn is_full(&self) -> bool {
+        self.deadlines.taken() >= MAX_LEASE as usize
+    }
+}
+
 impl Deadlines {
     /// Looks for deadlines by a timer, and at once while more may be due than was taken, until
     /// `shutdown`.
@@ -48,7 +62,7 @@ impl Deadlines {
         let mut in_flight: JoinSet<Result<usize, Failure>> = JoinSet::new();
         while !shutdown.is_cancelled() {
             let leased = self.lease().await;
-            let more = leased.as_ref().is_ok_and(|due| due.len() >= MAX_LEASE as usize);
+            let more = leased.as_ref().is_ok_and(Leased::is_full);
             match (leased, failing) {
                 (Err(failure @ Failure::Fatal(_)), _) => return Err(failure),
                 // Log only the first failure and the recovery.
@@ -57,14 +71,14 @@ impl Deadlines {
                     warn!(error = %Chain(&failure), "deadlines cannot be leased, retrying");
                 }
                 (Err(_), true) => {}
-                (Ok(due), was_failing) => {
+                (Ok(leased), was_failing) => {
                     if was_failing {
                         failing = false;
                         warn!("deadlines are leased again");
                     }
-                    if !due.is_empty() {
+                    if !leased.deadlines.due.is_empty() {
                         let worker = self.clone();
-                        in_flight.spawn(async move { worker.expire(due).await });
+                        in_flight.spawn(async move { worker.expire(leased).await });
                     }
                 }
             }
@@ -89,31 +103,35 @@ impl Deadlines {
     ///
     /// Those of [`OrderStore::lease_deadlines`], and [`Failure::Fatal`].
     pub async fn tick(&self) -> Result<usize, Failure> {
-        let due = self.lease().await?;
-        self.expire(due).await
+        let leased = self.lease().await?;
+        self.expire(leased).await
     }
 
-    async fn lease(&self) -> Result<Vec<DueDeadline>, Failure> {
+    async fn lease(&self) -> Result<Leased, Failure> {
         let lease = DeadlineLease { limit: MAX_LEASE, push: LEASE };
-        let due = self.store.lease_deadlines(lease).await?;
-        due.iter().for_each(|due| self.metrics.deadline_leased(due.late));
-        Ok(due)
+        let deadlines = self.store.lease_deadlines(lease).await?;
+        self.metrics.poisoned(deadlines.set_aside);
+        Ok(Leased { deadlines, at: Instant::now() })
     }
 
-    async fn expire(&self, due: Vec<DueDeadline>) -> Result<usize, Failure> {
+    async fn expire(&self, leased: Leased) -> Result<usize, Failure> {
+        let Leased { deadlines: LeasedDeadlines { due, .. }, at } = leased;
         let commands = due.iter().map(|due| OrderCommand::Expire(due.order_id)).collect();
-        let results = self.batcher.submit_all(commands, Instant::now() + LEASE).await;
+        let results = self.batcher.submit_all(commands, at + LEASE).await;
         let mut expired = 0;
         let mut aside = Vec::new();
         for (due, result) in due.iter().zip(results) {
             match result {
-                Ok(OrderOutcome::Expired(_)) => expired += 1,
-                // This order's rows are damaged; the rows of the others are not (R16). Its deadline
-                // stays, and the audit names it.
+                Ok(OrderOutcome::Expired(_)) => {
+                    expired += 1;
+                    self.metrics.expired_after(due.late + at.elapsed());
+                }
+                // The lease has read this order, so it was damaged since, or its change cannot be
+                // written. Those of the others can (R16). Its deadline stays.
                 Err(NotDone::Poisoned) => aside.push(Quarantined {
                     subject: Some(due.order_id.to_string()),
                     kind: QuarantineKind::Poisoned,
-                    reason: "the order cannot be read, and does not expire".to_owned(),
+                    reason: "the order does not expire, also alone; see the log".to_owned(),
                     bytes: Vec::new(),
                 }),
                 // It was paid or cancelled meanwhile, or its deadline is due again soon.
@@ -128,6 +146,7 @@ impl Deadlines {
         if entries.is_empty() {
             return Ok(());
         }
+        self.metrics.poisoned(entries.len());
         match self.store.quarantine(entries).await {
             Err(failure @ Failure::Fatal(_)) => Err(failure),
             Err(failure) => {

@@ -21,6 +21,7 @@ use platform::consumer::Consumer;
 use platform::pairing::DatabaseId;
 use platform::readiness::{Health, Readiness};
 use platform::relay::Relay;
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -54,6 +55,7 @@ struct World {
     relay: Relay,
     waiters: Arc<Waiters>,
     router: Router,
+    registry: Registry,
     _folder: tempfile::TempDir,
 }
 
@@ -96,6 +98,7 @@ async fn world() -> World {
         relay,
         waiters,
         router: api.router,
+        registry: context.registry,
         _folder: folder,
     }
 }
@@ -141,6 +144,13 @@ impl World {
 
     async fn status(&self, order: u128) -> Option<Status> {
         self.store.receipt(id(order)).await.expect("a read").map(|receipt| receipt.status)
+    }
+
+    /// The metrics in the text format.
+    fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a string");
+        text
     }
 
     fn path(&self) -> std::path::PathBuf {

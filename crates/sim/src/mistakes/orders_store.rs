@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use contract::commands::{AllocateStock, COMMANDS_CHANNEL};
 use contract::{OrderId, codec};
 use orders::store::{
-    Backlog, DeadlineLease, DueDeadline, Filter, Lease, MadeDue, OrderStore, OrderSummary,
-    OrderView, Overdue, PendingFilter, PendingPage,
+    Backlog, DeadlineLease, Filter, Lease, LeasedDeadlines, MadeDue, OrderHeader, OrderStore,
+    OrderSummary, OrderView, Overdue, PendingFilter, PendingPage,
 };
 use orders_core::decide::{DecideOrders, DecidedOrder, LoadedOrders, OrderCommand, Receipt};
 use platform::admin::Requester;
@@ -140,7 +140,7 @@ impl<M: Mistake> OrderStore for Mistaken<M> {
         self.0.lease(lease).await
     }
 
-    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<Vec<DueDeadline>, Failure> {
+    async fn lease_deadlines(&self, lease: DeadlineLease) -> Result<LeasedDeadlines, Failure> {
         self.0.right().lease_deadlines(lease).await
     }
 
@@ -154,6 +154,10 @@ impl<M: Mistake> OrderStore for Mistaken<M> {
 
     async fn order(&self, order_id: OrderId) -> Result<Option<OrderView>, Failure> {
         self.0.right().order(order_id).await
+    }
+
+    async fn header(&self, order_id: OrderId) -> Result<Option<OrderHeader>, Failure> {
+        self.0.right().header(order_id).await
     }
 
     async fn receipt(&self, order_id: OrderId) -> Result<Option<Receipt>, Failure> {

@@ -77,8 +77,8 @@ impl Deployment {
     }
 
     /// Writes to a database past all of its protection while its service runs. `{name}` in `sql`
-    /// stands for the id of an order.
-    pub async fn write_past(&self, database: &str, sql: &str, names: &[(&str, &str)]) {
+    /// stands for the id of an order. Returns how many rows were written.
+    pub async fn write_past(&self, database: &str, sql: &str, names: &[(&str, &str)]) -> u64 {
         let id = |id: &str| match self.environment.databases {
             Some(_) => format!("'{id}'"),
             None => format!("x'{}'", id.replace('-', "")),
@@ -105,6 +105,7 @@ impl Deployment {
                     .await
                     .unwrap_or_else(|error| panic!("{sql}: {error}"));
                 assert!(changed > 0, "{sql} changes nothing");
+                changed
             }
         }
     }

@@ -228,7 +228,7 @@ impl Deployment {
 
     /// Lets the deadlines of all orders pass that wait for their payment; there must be some.
     pub async fn let_deadlines_pass(&self) {
-        self.write_past("orders", "UPDATE payment_deadlines SET pay_by = 0", &[]).await;
+        self.write_past("orders", "UPDATE payment_deadlines SET next_attempt_at = 0", &[]).await;
     }
 
     /// Asks for `cancellations`, `shipments` or `returns` of the order, and waits for the outcome.

@@ -16,6 +16,7 @@ use platform::telemetry::Metrics;
 use tokio::time::{Instant, sleep_until};
 
 use super::cursor::Mark;
+use super::documents::{Documents, Message, json};
 use super::request::{EVENT_STREAM, Filter};
 use super::summary::Summary;
 use super::{EventSource, Feed, Found, MAX_SCANNED, Reader};
@@ -52,15 +53,6 @@ pub(super) struct Stream<S> {
 enum Shows {
     Events { limit: u32 },
     Summaries { every: Duration },
-}
-
-/// A message that is ready to be sent.
-#[derive(Debug)]
-struct Message {
-    /// Where the client continues after it.
-    next: Mark,
-    event: &'static str,
-    data: String,
 }
 
 /// An open stream in the metrics and in the limits.
@@ -215,19 +207,12 @@ impl<S: EventSource> Stream<S> {
     async fn read_events(&mut self, limit: u32) -> Result<Duration, Failure> {
         let found = self.feed.find(self.reader, &self.filter, limit).await?;
         let pause = found.pause();
-        let heads = found.entries.iter();
-        let heads = heads
-            .map(|recorded| (Feed::<S>::mark_behind(recorded), S::event_type(&recorded.entry)));
-        let heads: Vec<_> = heads.collect();
-        let entries = found.entries.into_iter().map(|recorded| recorded.entry).collect();
-        let events = self.feed.events(entries).await?;
-        self.ready.extend(heads.into_iter().zip(events).map(|((next, event), its)| Message {
-            next,
-            event,
-            data: json(&its),
-        }));
-        self.reader = found.next;
-        Ok(pause)
+        let all = found.entries.len();
+        let Documents { messages, next } = self.feed.documents(found).await?;
+        let is_cut = messages.len() < all;
+        self.ready.extend(messages);
+        self.reader = next;
+        Ok(if is_cut { Duration::ZERO } else { pause })
     }
 
     /// Reads the entries of the next summary. Returns the pause until the next.
@@ -270,9 +255,4 @@ impl<S: EventSource> Stream<S> {
         self.heartbeat_at = Instant::now() + self.feed.heartbeat;
         format!("id: {}\n", self.feed.cursors.encode(mark))
     }
-}
-
-/// The data of a message: JSON without line breaks.
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("events have string keys and no failing serializer")
 }

@@ -25,6 +25,9 @@ const STREAM: (HeaderName, &str) = (header::ACCEPT, "text/event-stream");
 /// The number of an entry that cannot be read.
 const DAMAGED: u32 = u32::MAX;
 
+/// From this number on, events have 300 kB.
+const HEAVY: u32 = 1_000_000;
+
 /// What a transaction made: the type and the number of each entry.
 type Row = Vec<(&'static str, u32)>;
 
@@ -120,7 +123,11 @@ impl EventSource for Memory {
     async fn events(&self, entries: Vec<Self::Entry>) -> Result<Vec<Value>, Failure> {
         self.fails()?;
         self.0.shown.lock().unwrap().extend(entries.iter().map(|(_, number)| number));
-        Ok(entries.iter().map(|(its, number)| json!({"type": its, "number": number})).collect())
+        let event = |(its, number): &Self::Entry| {
+            let length = if (HEAVY..DAMAGED).contains(number) { 300_000 } else { 0 };
+            json!({"type": its, "number": number, "data": "x".repeat(length)})
+        };
+        Ok(entries.iter().map(event).collect())
     }
 }
 
@@ -257,6 +264,28 @@ async fn pages_of_any_size_have_each_event_once_and_in_order() {
         assert_eq!(seen, (0..60).collect::<Vec<_>>(), "{limit}");
     }
     assert_eq!(shop.page("", &[]).await.0.len(), 50, "the usual page");
+}
+
+/// Such as those of an order with a long history, which each of its events has.
+#[tokio::test]
+async fn a_page_ends_before_it_is_too_large_and_the_next_continues_there() {
+    let heavy = |n: u32| vec![(RECEIVED, HEAVY + 2 * n), (CONFIRMED, HEAVY + 2 * n + 1)];
+    let shop = Shop::of((0..30).map(heavy));
+    for types in ["", "&types=order.received"] {
+        let mut seen = Vec::new();
+        let mut after = String::new();
+        for _ in 0..10 {
+            let (numbers, next) = shop.page(&format!("limit=200{types}{after}"), &[]).await;
+            assert!(numbers.len() <= 14, "4 MiB and the event that exceeds them");
+            seen.extend(numbers);
+            after = format!("&after={next}");
+        }
+        let step = if types.is_empty() { 1 } else { 2 };
+        let all = (u64::from(HEAVY)..u64::from(HEAVY) + 60).step_by(step);
+        assert!(all.eq(seen), "each once, in order");
+    }
+    let shown = shop.memory.0.shown.lock().unwrap().len();
+    assert!(shown < 4 * 90, "{shown} documents were read for 90");
 }
 
 #[tokio::test]

@@ -3,12 +3,14 @@ use inventory_core::stock::MovementKind;
 use platform::clock::ManualClock;
 use platform::failure::Chain;
 use storage::postgres::{Roles, migrate};
-use testbed::{as_role, fresh_database, must_be_ready_for_publication, postgres};
+use testbed::{
+    Commits, PATIENCE, as_role, eventually, fresh_database, must_be_ready_for_publication, postgres,
+};
 
 use super::*;
 use crate::store::laws::{
-    Fresh, START, a_return, allocate, cancel, place, put_location, received, stocked, store_laws,
-    wanted, with_ids,
+    Fresh, START, a_return, allocate, cancel, place, put_location, received, run_until_done,
+    stocked, store_laws, wanted, with_ids,
 };
 
 mod interleavings;
@@ -74,6 +76,32 @@ async fn audit_of(url: &str) -> PostgresAudit {
 
 fn server(url: &str) -> Server {
     Server::at(url, "the database", "test").expect("a URL")
+}
+
+/// What returns and quarantined units have costs a plain order no statement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_plain_orders_is_four_round_trips() {
+    let (store, _, url) = opened().await;
+    run_until_done(&store, Arc::new(stocked("mug", 10))).await;
+    let (_, rest) = url.rsplit_once(':').expect("a port");
+    let port = rest.split('/').next().and_then(|port| port.parse().ok()).expect("a port");
+    let gate = Commits::gated(port).await;
+    let proxied = url.replace(&format!(":{port}/"), &format!(":{}/", gate.port()));
+    let clock = Arc::new(ManualClock::at(START));
+    let gated = Postgres::open(server(&proxied), Time::Given(clock)).await.expect("the database");
+    let batch = vec![place(1, &[("mug", 1)]), place(2, &[("mug", 2)])];
+    let running = tokio::spawn(async move { run_until_done(&gated, batch.into()).await });
+    // BEGIN; the locks of products and reservations, the levels, the locations, the batch number; the
+    // levels, the reservations, the movements, the journal; COMMIT. What is sent together comes
+    // without a reply to the first statement.
+    for together in [1, 5, 4, 1] {
+        let what = format!("{together} statements at once");
+        let all = async || (gate.is_held() && gate.waiting() == together).then_some(());
+        eventually(PATIENCE, &what, all).await;
+        gate.step(together);
+    }
+    running.await.expect("no panic");
+    assert_eq!(gate.waiting(), 0);
 }
 
 #[tokio::test]
@@ -256,7 +284,7 @@ async fn orders_update_stock_and_reservations_in_place() {
     let operator = postgres(&url).await;
     let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1";
     for (table, updates) in [("stock", 100_i64), ("reservations", 50)] {
-        let counted = testbed::eventually(testbed::PATIENCE, "updates are counted", async || {
+        let counted = eventually(PATIENCE, "updates are counted", async || {
             let row = operator.query_one(sql, &[&table]).await.expect("a row");
             (row.get::<_, i64>("n_tup_upd") == updates).then(|| row.get::<_, i64>("n_tup_hot_upd"))
         });
@@ -362,10 +390,9 @@ async fn sixteen_deciders_never_deadlock() {
     let counted =
         "SELECT deadlocks, xact_commit FROM pg_stat_database WHERE datname = current_database()";
     let operator = postgres(&url).await;
-    let deadlocks =
-        testbed::eventually(testbed::PATIENCE, "the transactions are counted", async || {
-            let row = operator.query_one(counted, &[]).await.expect("a row");
-            (row.get::<_, i64>("xact_commit") > 192).then(|| row.get::<_, i64>("deadlocks"))
-        });
+    let deadlocks = eventually(PATIENCE, "the transactions are counted", async || {
+        let row = operator.query_one(counted, &[]).await.expect("a row");
+        (row.get::<_, i64>("xact_commit") > 192).then(|| row.get::<_, i64>("deadlocks"))
+    });
     assert_eq!(deadlocks.await, 0);
 }

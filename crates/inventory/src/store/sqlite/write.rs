@@ -63,9 +63,9 @@ pub(super) fn apply(
     for change in &changes.reservations {
         record(connection, &mut insert, change, numbers)?;
     }
-    let mut insert = OneRow::prepare(connection, INSERT_MOVEMENT)?;
+    let mut inserts = Movements::prepare(connection)?;
     for movement in &changes.movements {
-        append(connection, &mut insert, movement, numbers)?;
+        inserts.append(movement, numbers)?;
     }
     let mut entries = changes.acts.iter().map(entry);
     entries.try_for_each(|entry| admin_log::insert_sqlite(connection, &entry))?;
@@ -224,40 +224,55 @@ fn record(
     }
 }
 
-fn append(
-    connection: &Connection,
-    insert: &mut OneRow<'_>,
-    movement: &Movement,
-    numbers: &Numbers,
-) -> Result<(), Failure> {
-    let (order, request) = match &movement.cause {
-        Cause::Order(order_id) => (Some(order_id.0.into_bytes()), None),
-        Cause::Request(cause) => (None, Some(cause)),
-    };
-    let row = params![
-        movement.number(),
-        numbers.product_no(&movement.product_id)?.0,
-        numbers.location_no(&movement.location_id)?.0,
-        movement.seq(),
-        movement.previous,
-        movement.previous_of_product,
-        movement.kind.as_str(),
-        movement.deltas.on_hand,
-        movement.deltas.reserved,
-        movement.after.on_hand,
-        movement.after.reserved,
-        movement.created_at_micros,
-        order,
-        request.map(|cause| cause.request_id.0),
-        request.map(|cause| cause.digest.0),
-        request.and_then(|cause| cause.reason.as_deref()),
-        request.and_then(|cause| cause.reference.as_deref()),
-        request.and_then(|cause| cause.actor.as_deref()),
-        movement.deltas.quarantined,
-        movement.after.quarantined,
-    ];
-    match (movement.deltas.quarantined, movement.after.quarantined) {
-        (0, 0) => insert.write(&row[..18]),
-        (_, _) => exactly_one(connection, INSERT_QUARANTINE_MOVEMENT, row),
+/// The two statements that append movements, each prepared once for a batch. Units that are
+/// quarantined are in every later movement of their level.
+struct Movements<'c> {
+    connection: &'c Connection,
+    plain: OneRow<'c>,
+    /// `None` until the batch has such a movement.
+    quarantined: Option<OneRow<'c>>,
+}
+
+impl<'c> Movements<'c> {
+    fn prepare(connection: &'c Connection) -> Result<Self, Failure> {
+        let plain = OneRow::prepare(connection, INSERT_MOVEMENT)?;
+        Ok(Self { connection, plain, quarantined: None })
+    }
+
+    fn append(&mut self, movement: &Movement, numbers: &Numbers) -> Result<(), Failure> {
+        let (order, request) = match &movement.cause {
+            Cause::Order(order_id) => (Some(order_id.0.into_bytes()), None),
+            Cause::Request(cause) => (None, Some(cause)),
+        };
+        let row = params![
+            movement.number(),
+            numbers.product_no(&movement.product_id)?.0,
+            numbers.location_no(&movement.location_id)?.0,
+            movement.seq(),
+            movement.previous,
+            movement.previous_of_product,
+            movement.kind.as_str(),
+            movement.deltas.on_hand,
+            movement.deltas.reserved,
+            movement.after.on_hand,
+            movement.after.reserved,
+            movement.created_at_micros,
+            order,
+            request.map(|cause| cause.request_id.0),
+            request.map(|cause| cause.digest.0),
+            request.and_then(|cause| cause.reason.as_deref()),
+            request.and_then(|cause| cause.reference.as_deref()),
+            request.and_then(|cause| cause.actor.as_deref()),
+            movement.deltas.quarantined,
+            movement.after.quarantined,
+        ];
+        if (movement.deltas.quarantined, movement.after.quarantined) == (0, 0) {
+            return self.plain.write(&row[..18]);
+        }
+        let quarantined = match &mut self.quarantined {
+            Some(prepared) => prepared,
+            none => none.insert(OneRow::prepare(self.connection, INSERT_QUARANTINE_MOVEMENT)?),
+        };
+        quarantined.write(row)
     }
 }

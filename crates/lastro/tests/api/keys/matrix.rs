@@ -9,7 +9,7 @@ use testbed::{Deployment, golden, operations};
 use super::{Client, Keys};
 
 /// The bodies of requests whose scope depends on what they say.
-const KINDS: [&str; 3] = ["receive", "adjust", "count"];
+const KINDS: [&str; 6] = ["receive", "adjust", "count", "quarantine", "unquarantine", "write_off"];
 
 /// Every operation, with a body where the scope depends on it.
 async fn requests(shop: &Deployment) -> Vec<(String, Value)> {

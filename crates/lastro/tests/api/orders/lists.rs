@@ -83,7 +83,7 @@ async fn a_row_of_the_list_is_the_order_without_its_parts() {
     assert_eq!(members(&page), ["data", "next_cursor"]);
     let row = &page["data"][0];
     let expected = ["order_id", "customer_id", "status", "currency", "total", "refund_due"];
-    let expected = [&expected[..], &["created_at", "updated_at"]].concat();
+    let expected = [&expected[..], &["pay_by", "created_at", "updated_at"]].concat();
     assert_eq!(members(row), expected);
     let order = shop.order(&ids[6]).await;
     assert!(expected.iter().all(|name| row[*name] == order[*name]), "{row} {order}");

@@ -35,7 +35,7 @@ pub(crate) async fn the_audit_reads_every_pending_command_with_its_order(fresh: 
     fresh.run(vec![cancel(5), cancel(9)]).await;
     fresh.clock.advance(DELAY);
     fresh.lease(10, DUE).await;
-    let mut seen: Vec<PendingAudit> = Vec::new();
+    let mut seen: Vec<RowAudit> = Vec::new();
     loop {
         let after = seen.last().map(|last| last.key);
         let page = fresh.audit.pending_after(after, 2).await.expect("a page");

@@ -10,8 +10,8 @@ impl Fresh {
     /// Leases deadlines, and tells the orders by number.
     async fn due(&self, limit: u32) -> Vec<u128> {
         let lease = DeadlineLease { limit, push: PUSH };
-        let due = self.store.lease_deadlines(lease).await.expect("a lease");
-        due.iter().map(|due| due.order_id.0.as_u128()).collect()
+        let leased = self.store.lease_deadlines(lease).await.expect("a lease");
+        leased.due.iter().map(|due| due.order_id.0.as_u128()).collect()
     }
 
     /// Orders that were reserved until they are paid.
@@ -68,7 +68,7 @@ pub(crate) async fn deadlines_that_passed_first_are_leased_first(fresh: Fresh) {
     }
     fresh.clock.advance(Duration::from_secs(100));
     let lease = DeadlineLease { limit: 2, push: PUSH };
-    let mut first = fresh.store.lease_deadlines(lease).await.expect("a lease");
+    let mut first = fresh.store.lease_deadlines(lease).await.expect("a lease").due;
     first.sort_by_key(|due| due.late);
     let first: Vec<_> =
         first.iter().map(|due| (due.order_id.0.as_u128(), due.late.as_secs())).collect();
@@ -88,8 +88,8 @@ pub(crate) async fn leases_side_by_side_take_each_deadline_once(fresh: Fresh) {
             loop {
                 let lease = DeadlineLease { limit: 7, push: PUSH };
                 match store.lease_deadlines(lease).await {
-                    Ok(due) if due.is_empty() => return taken,
-                    Ok(due) => taken.extend(due.iter().map(|due| due.order_id)),
+                    Ok(leased) if leased.due.is_empty() => return taken,
+                    Ok(leased) => taken.extend(leased.due.iter().map(|due| due.order_id)),
                     Err(Failure::Busy(_) | Failure::Unavailable(_)) => {}
                     Err(failure) => panic!("{failure}"),
                 }
@@ -114,6 +114,12 @@ pub(crate) async fn a_clock_set_back_arms_deadlines_again(fresh: Fresh) {
     fresh.run(vec![OrderCommand::Expire(id(1)), OrderCommand::Expire(id(2))]).await;
     assert!(fresh.due(10).await.is_empty());
     assert_eq!(fresh.pay_by(3).await, Some(700), "600 seconds from now on");
+    let shown = Some(START.0 + 700_000_000);
+    let balance = fresh.view(3).await.balance.expect("a payment");
+    assert_eq!(balance.pay_by_micros, shown, "the order's page says the same");
+    let filter = Filter { statuses: vec![Status::Reserved], limit: 1, ..Filter::default() };
+    let listed = fresh.store.orders(filter).await.expect("a page");
+    assert_eq!(listed[0].pay_by_micros, shown, "and the list");
     fresh.clock.advance(Duration::from_secs(599));
     assert!(fresh.due(10).await.is_empty());
     fresh.clock.advance(Duration::from_secs(1));
@@ -121,19 +127,44 @@ pub(crate) async fn a_clock_set_back_arms_deadlines_again(fresh: Fresh) {
     fresh.must_be_sound().await;
 }
 
-/// The clock was a year ahead when a replica leased the deadline and died.
-pub(crate) async fn a_lease_of_a_clock_that_was_ahead_lasts_no_longer_than_another(fresh: Fresh) {
+/// What is reserved while a lease begins is a little later than the time that the lease has read.
+pub(crate) async fn a_clock_that_is_little_behind_shortens_no_deadline(fresh: Fresh) {
     fresh.reserve([1], 60).await;
-    fresh.clock.advance(Duration::from_secs(365 * 24 * 3600));
-    assert_eq!(fresh.due(10).await, [1]);
-    fresh.clock.set(Timestamp(START.0 + 100_000_000));
-    assert!(fresh.due(10).await.is_empty(), "the lease begins now");
-    fresh.clock.advance(Duration::from_secs(20));
-    assert_eq!(fresh.due(10).await, [1]);
+    for behind_ms in [1, 1000, 30_000] {
+        fresh.clock.set(Timestamp(START.0 - behind_ms * 1000));
+        assert!(fresh.due(10).await.is_empty());
+        assert_eq!(fresh.pay_by(1).await, Some(60), "{behind_ms}");
+    }
     fresh.must_be_sound().await;
 }
 
-pub(crate) async fn what_is_overdue_is_counted_with_its_age(fresh: Fresh) {
+/// The clock was a year ahead when a replica leased the deadline and died.
+pub(crate) async fn a_lease_of_a_clock_that_was_ahead_ends_when_the_clock_is_set_back(
+    fresh: Fresh,
+) {
+    fresh.reserve([1], 60).await;
+    fresh.reserve([2], 200).await;
+    fresh.clock.advance(Duration::from_secs(365 * 24 * 3600));
+    assert_eq!(fresh.due(10).await, [1, 2]);
+    fresh.clock.set(Timestamp(START.0 + 100_000_000));
+    assert_eq!(fresh.due(10).await, [1], "it has passed by any clock");
+    fresh.clock.advance(Duration::from_secs(100));
+    assert_eq!(fresh.due(10).await, [1, 2]);
+    fresh.must_be_sound().await;
+}
+
+pub(crate) async fn a_lease_does_not_move_the_deadline(fresh: Fresh) {
+    fresh.reserve([1], 60).await;
+    fresh.clock.advance(Duration::from_secs(75));
+    for _ in 0..3 {
+        assert_eq!(fresh.due(10).await, [1]);
+        assert_eq!(fresh.pay_by(1).await, Some(60));
+        fresh.clock.advance(PUSH);
+    }
+    fresh.must_be_sound().await;
+}
+
+pub(crate) async fn what_is_overdue_is_counted_with_its_age_also_while_it_is_leased(fresh: Fresh) {
     let overdue = async || fresh.store.overdue().await.expect("a read");
     assert_eq!(overdue().await, Overdue::default());
     fresh.reserve([1], 60).await;
@@ -143,5 +174,8 @@ pub(crate) async fn what_is_overdue_is_counted_with_its_age(fresh: Fresh) {
     fresh.clock.advance(Duration::from_secs(75));
     assert_eq!(overdue().await, Overdue { deadlines: 2, late: Duration::from_secs(15) });
     fresh.due(10).await;
-    assert_eq!(overdue().await, Overdue::default(), "they are being taken care of");
+    fresh.clock.advance(Duration::from_secs(5));
+    assert_eq!(overdue().await, Overdue { deadlines: 2, late: Duration::from_secs(20) });
+    fresh.run(vec![OrderCommand::Expire(id(1)), pay(2, "a")]).await;
+    assert_eq!(overdue().await, Overdue::default(), "they are not reserved any more");
 }

@@ -218,6 +218,29 @@ pub(crate) async fn an_order_is_seen_as_it_was_after_each_of_its_entries(fresh: 
     assert_eq!(whole.order_id, entries[0].order_id);
 }
 
+/// All of them in one read, with a payment between an expiry and the revival that follows it.
+pub(crate) async fn an_order_with_many_entries_is_seen_as_it_was_after_each(fresh: Fresh) {
+    fresh.run(vec![place_to_pay(1, 60), reserved(1), OrderCommand::Expire(id(1))]).await;
+    fresh.run(vec![pay(1, "ch_1")]).await;
+    let answer = fresh.answer(1).await;
+    fresh.run(vec![answer]).await;
+    for n in 0..20 {
+        let refund = OrderRequest::Refund { reference: format!("re_{n}"), amount_minor: 1 };
+        fresh.run(vec![ask(1, refund)]).await;
+    }
+    let whole = fresh.view(1).await;
+    assert_eq!(whole.history.len(), 25);
+    let last = u32::try_from(whole.history.len()).expect("few") + 1;
+    let entry = |seq| MadeEntry { order_id: id(1), seq, kind: EntryKind::Amended };
+    let views = fresh.feed.views((1..=last).map(entry).collect()).await.expect("orders");
+    for (seq, view) in (1..).zip(views) {
+        let view = view.expect("an order");
+        assert_eq!(view.history, whole.history[..seq - 1]);
+        let status = view.history.last().map_or(Status::Received, |entry| entry.status);
+        assert_eq!(view.status, status, "after entry {seq}");
+    }
+}
+
 /// A reader that follows the numbers while others commit and number sees each order's entries in
 /// order, and at the end all of them.
 pub(crate) async fn the_journal_is_whole_while_it_is_numbered_and_read_beside_commits(

@@ -140,7 +140,26 @@ pub(crate) async fn lists_by_payment_have_what_is_due_and_what_is_to_be_given_ba
     let filter = Filter { payment: owed, limit: 1, ..Filter::default() };
     let listed = fresh.store.orders(filter).await.expect("a page");
     assert_eq!(listed[0].refund_due_minor, 6997);
+    let filter = Filter { payment: due, limit: 1, ..Filter::default() };
+    let listed = fresh.store.orders(filter).await.expect("a page");
+    assert_eq!(listed[0].pay_by_micros, Some(START.0 + 60_000_000));
+    for of_customer in [false, true] {
+        let customer_id = of_customer.then(|| format!("c-{}", number(1)).parse().expect("an id"));
+        let filter = Filter { customer_id, limit: 40, ..Filter::default() };
+        for order in fresh.store.orders(filter).await.expect("a page") {
+            let is_reserved = order.status == Status::Reserved;
+            assert_eq!(order.pay_by_micros.is_some(), is_reserved, "{order:?}");
+        }
+    }
     fresh.must_be_sound().await;
+}
+
+pub(crate) async fn the_header_of_an_order_is_read_without_its_history(fresh: Fresh) {
+    fresh.run(vec![place(1), reserved(1)]).await;
+    let terms = placement(1, None).terms;
+    let header = fresh.store.header(id(1)).await.expect("a read").expect("an order");
+    assert_eq!((header.customer_id, header.currency), (terms.customer_id, terms.currency));
+    assert_eq!(fresh.store.header(id(2)).await.expect("a read"), None);
 }
 
 /// An id as a replica makes it whose clock shows this time.

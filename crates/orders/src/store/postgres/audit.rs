@@ -12,7 +12,7 @@ use storage::postgres::{Readers, Transaction};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::super::{Backlog, OrderAudit, OrderAuditStore, PendingAudit, PendingKey};
+use super::super::{Backlog, OrderAudit, OrderAuditStore, RowAudit, RowKey};
 use super::query;
 use super::rows::{self, ORDERS, select_order};
 
@@ -95,25 +95,25 @@ impl OrderAuditStore for PostgresAudit {
 
     async fn pending_after(
         &self,
-        after: Option<PendingKey>,
+        after: Option<RowKey>,
         limit: u32,
-    ) -> Result<Vec<PendingAudit>, Failure> {
+    ) -> Result<Vec<RowAudit>, Failure> {
         self.readers.read(async |snapshot| all(ALL_PENDING, snapshot, after, limit).await).await
     }
 
-    async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
+    async fn last_pending(&self) -> Result<Option<RowKey>, Failure> {
         self.readers.read(async |snapshot| last_of(LAST_PENDING, snapshot).await).await
     }
 
     async fn deadlines_after(
         &self,
-        after: Option<PendingKey>,
+        after: Option<RowKey>,
         limit: u32,
-    ) -> Result<Vec<PendingAudit>, Failure> {
+    ) -> Result<Vec<RowAudit>, Failure> {
         self.readers.read(async |snapshot| all(ALL_DEADLINES, snapshot, after, limit).await).await
     }
 
-    async fn last_deadline(&self) -> Result<Option<PendingKey>, Failure> {
+    async fn last_deadline(&self) -> Result<Option<RowKey>, Failure> {
         self.readers.read(async |snapshot| last_of(LAST_DEADLINE, snapshot).await).await
     }
 
@@ -145,13 +145,13 @@ async fn last(snapshot: &Transaction<'_>) -> Result<Option<OrderId>, Failure> {
 async fn all(
     sql: &str,
     snapshot: &Transaction<'_>,
-    after: Option<PendingKey>,
+    after: Option<RowKey>,
     limit: u32,
-) -> Result<Vec<PendingAudit>, Failure> {
+) -> Result<Vec<RowAudit>, Failure> {
     let command = |row: &Row| {
         let order_id = rows::order_id(row)?;
-        Ok(PendingAudit {
-            key: pending_key(order_id),
+        Ok(RowAudit {
+            key: row_key(order_id),
             name: format!("order {order_id}"),
             has_order: rows::column(row, "has_order")?,
         })
@@ -160,13 +160,13 @@ async fn all(
     snapshot.page(sql, after, limit).await?.iter().map(command).collect()
 }
 
-async fn last_of(sql: &str, snapshot: &Transaction<'_>) -> Result<Option<PendingKey>, Failure> {
+async fn last_of(sql: &str, snapshot: &Transaction<'_>) -> Result<Option<RowKey>, Failure> {
     let last = snapshot.query(sql, []).await?;
-    Ok(last.first().map(rows::order_id).transpose()?.map(pending_key))
+    Ok(last.first().map(rows::order_id).transpose()?.map(row_key))
 }
 
-fn pending_key(order_id: OrderId) -> PendingKey {
-    PendingKey(order_id.0.as_u128())
+fn row_key(order_id: OrderId) -> RowKey {
+    RowKey(order_id.0.as_u128())
 }
 
 async fn of(snapshot: &Transaction<'_>, order_ids: &[OrderId]) -> Result<Vec<OrderAudit>, Failure> {

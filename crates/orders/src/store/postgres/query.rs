@@ -10,24 +10,37 @@ use storage::journal;
 use storage::postgres::{Parameter, Transaction};
 use uuid::Uuid;
 
-use super::super::packed::StoredOrder;
+use super::super::packed::{StoredOrder, read_header};
 use super::super::{
-    Backlog, CLOCKS_APART, Filter, MadeEntry, OrderSummary, OrderView, PaymentFilter, ReadOrder,
-    made,
+    Backlog, CLOCKS_APART, Filter, MadeEntry, OrderHeader, OrderSummary, OrderView, PaymentFilter,
+    ReadOrder, made,
 };
+use super::deadlines;
 use super::rows::{self, ORDERS};
 
 const BACKLOG: &str = "SELECT (SELECT count(*) FROM pending_commands) AS commands,
             (SELECT min(since) FROM (SELECT since FROM pending_commands ORDER BY order_id LIMIT 10000) AS oldest)
                 AS oldest";
 
+const HEADER: &str = "SELECT customer_id, currency FROM orders WHERE order_id = $1";
+
 /// Every statement of this module, but for those of pages.
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 3] = [ORDERS, BACKLOG, journal::READ_POSTGRES];
+pub(super) const STATEMENTS: [&str; 4] = [ORDERS, BACKLOG, HEADER, journal::READ_POSTGRES];
 
 async fn stored(snapshot: &Transaction<'_>, id: OrderId) -> Result<Option<StoredOrder>, Failure> {
     let found = snapshot.query(ORDERS, [&[id.0].as_slice()]).await?;
     found.first().map(rows::stored_order).transpose()
+}
+
+pub(super) async fn header(
+    snapshot: &Transaction<'_>,
+    id: OrderId,
+) -> Result<Option<OrderHeader>, Failure> {
+    let rows = snapshot.query(HEADER, [&id.0]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let customer_id: &str = rows::column(row, "customer_id")?;
+    Ok(Some(read_header(id, customer_id, rows::column(row, "currency")?)?))
 }
 
 pub(super) async fn receipt(
@@ -43,7 +56,11 @@ pub(super) async fn order(
     id: OrderId,
 ) -> Result<Option<OrderView>, Failure> {
     let Some(stored) = stored(snapshot, id).await? else { return Ok(None) };
-    Ok(Some(stored.view()?))
+    let mut order = stored.view()?;
+    if order.status == Status::Reserved {
+        order.pay_by(deadlines::pay_by(snapshot, id).await?);
+    }
+    Ok(Some(order))
 }
 
 pub(super) async fn made(
@@ -169,8 +186,9 @@ impl Page {
             conditions.push(any);
         }
         format!(
-            "SELECT orders.order_id, customer_id, currency, total_minor, created_at, status::text, refund_due_minor, updated_at
+            "SELECT orders.order_id, customer_id, currency, total_minor, created_at, status::text, refund_due_minor, pay_by, updated_at
              FROM {source} LEFT JOIN order_states ON order_states.order_id = orders.order_id
+                  LEFT JOIN payment_deadlines ON payment_deadlines.order_id = orders.order_id
              WHERE {} ORDER BY orders.order_id DESC LIMIT $1",
             conditions.join(" AND ")
         )

@@ -70,7 +70,7 @@ fn digest(bytes: Uuid) -> Digest {
 }
 
 /// An order in a list. A row of `order_id, customer_id, currency, total_minor, created_at, status,
-/// refund_due_minor, updated_at`.
+/// refund_due_minor, pay_by, updated_at`.
 pub(super) fn summary(row: &Row) -> Result<PackedSummary, Failure> {
     let created_at_micros = column(row, "created_at")?;
     let updated_at_micros: Option<i64> = column(row, "updated_at")?;
@@ -81,6 +81,7 @@ pub(super) fn summary(row: &Row) -> Result<PackedSummary, Failure> {
         total_minor: column(row, "total_minor")?,
         status: column(row, "status")?,
         refund_due_minor: column(row, "refund_due_minor")?,
+        pay_by_micros: column(row, "pay_by")?,
         created_at_micros,
         updated_at_micros: updated_at_micros.unwrap_or(created_at_micros),
     })

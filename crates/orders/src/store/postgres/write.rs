@@ -59,8 +59,8 @@ pub(super) const DELETE_DEADLINES: &str =
     "DELETE FROM payment_deadlines WHERE order_id = ANY($1::uuid[])";
 
 pub(super) const INSERT_DEADLINES: &str =
-    "INSERT INTO payment_deadlines (order_id, armed_at, pay_by)
-     SELECT id, armed_at, pay_by FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS armed (id, armed_at, pay_by)";
+    "INSERT INTO payment_deadlines (order_id, armed_at, pay_by, next_attempt_at)
+     SELECT id, armed_at, pay_by, pay_by FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS armed (id, armed_at, pay_by)";
 
 /// A placed order with its request.
 type Placed<'a> = (&'a OrderChange, &'a Placement);

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use storage::sqlite::Readers;
 
 use super::super::packed::StoredOrder;
-use super::super::{Backlog, OrderAudit, OrderAuditStore, PendingAudit, PendingKey};
+use super::super::{Backlog, OrderAudit, OrderAuditStore, RowAudit, RowKey};
 use super::query;
 use super::rows::{self, SELECT_ORDER};
 
@@ -67,25 +67,25 @@ impl OrderAuditStore for SqliteAudit {
 
     async fn pending_after(
         &self,
-        after: Option<PendingKey>,
+        after: Option<RowKey>,
         limit: u32,
-    ) -> Result<Vec<PendingAudit>, Failure> {
+    ) -> Result<Vec<RowAudit>, Failure> {
         self.readers.read(move |connection| rows_of(PENDING, connection, after, limit)).await
     }
 
-    async fn last_pending(&self) -> Result<Option<PendingKey>, Failure> {
+    async fn last_pending(&self) -> Result<Option<RowKey>, Failure> {
         self.readers.read(|connection| last_of(PENDING, connection)).await
     }
 
     async fn deadlines_after(
         &self,
-        after: Option<PendingKey>,
+        after: Option<RowKey>,
         limit: u32,
-    ) -> Result<Vec<PendingAudit>, Failure> {
+    ) -> Result<Vec<RowAudit>, Failure> {
         self.readers.read(move |connection| rows_of(DEADLINES, connection, after, limit)).await
     }
 
-    async fn last_deadline(&self) -> Result<Option<PendingKey>, Failure> {
+    async fn last_deadline(&self) -> Result<Option<RowKey>, Failure> {
         self.readers.read(|connection| last_of(DEADLINES, connection)).await
     }
 
@@ -168,9 +168,9 @@ fn audit(
 fn rows_of(
     table: &str,
     connection: &Connection,
-    after: Option<PendingKey>,
+    after: Option<RowKey>,
     limit: u32,
-) -> rusqlite::Result<Vec<PendingAudit>> {
+) -> rusqlite::Result<Vec<RowAudit>> {
     let sql = format!(
         "SELECT {table}.order_no, order_id
          FROM {table} LEFT JOIN orders ON orders.order_no = {table}.order_no
@@ -181,8 +181,8 @@ fn rows_of(
     let rows = statement.query_map(params![lowest.unwrap_or(i64::MAX), limit], |row| {
         let order_no: i64 = row.get("order_no")?;
         let order_id: Option<[u8; 16]> = row.get("order_id")?;
-        Ok(PendingAudit {
-            key: pending_key(order_no),
+        Ok(RowAudit {
+            key: row_key(order_no),
             name: format!("order_no {order_no}"),
             has_order: order_id.is_some(),
         })
@@ -190,12 +190,12 @@ fn rows_of(
     rows.collect()
 }
 
-fn last_of(table: &str, connection: &Connection) -> rusqlite::Result<Option<PendingKey>> {
+fn last_of(table: &str, connection: &Connection) -> rusqlite::Result<Option<RowKey>> {
     let sql = format!("SELECT max(order_no) AS last FROM {table}");
     let mut statement = connection.prepare_cached(&sql)?;
-    Ok(statement.query_row([], |row| row.get::<_, Option<i64>>("last"))?.map(pending_key))
+    Ok(statement.query_row([], |row| row.get::<_, Option<i64>>("last"))?.map(row_key))
 }
 
-fn pending_key(order_no: i64) -> PendingKey {
-    PendingKey(u128::try_from(order_no).unwrap_or_default())
+fn row_key(order_no: i64) -> RowKey {
+    RowKey(u128::try_from(order_no).unwrap_or_default())
 }

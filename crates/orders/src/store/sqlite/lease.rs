@@ -11,7 +11,7 @@ use contract::commands::AllocateStock;
 use orders_core::backoff;
 use platform::clock::Timestamp;
 use platform::quarantine::{QuarantineKind, Quarantined};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 use storage::quarantine;
 
 use super::super::packed::{StoredOrder, misfit};
@@ -47,7 +47,7 @@ pub(super) fn lease(
             // This order's rows are damaged; the rows of the others are not (R16). The command
             // stays pending, and the audit names it.
             Err(error) if error.sqlite_error().is_none() => unreadable.push(Quarantined {
-                subject: Some(subject(connection, order_no)?),
+                subject: Some(rows::subject(connection, order_no)?),
                 kind: QuarantineKind::Poisoned,
                 reason: format!("AllocateStock: {error}"),
                 bytes: Vec::new(),
@@ -97,14 +97,6 @@ fn pick(connection: &Connection, lease: &Lease, now: Timestamp) -> rusqlite::Res
         }
     }
     Ok(due)
-}
-
-/// The id of the order, as far as it can be read.
-fn subject(connection: &Connection, order_no: i64) -> rusqlite::Result<String> {
-    let mut statement =
-        connection.prepare_cached("SELECT order_id FROM orders WHERE order_no = ?1")?;
-    let id = statement.query_row([order_no], |row| row.get("order_id")).optional()?;
-    Ok(id.map_or_else(|| format!("order_no {order_no}"), |id| rows::order_id(id).to_string()))
 }
 
 fn read_due(row: &Row<'_>) -> rusqlite::Result<(i64, DueCommand)> {

@@ -11,11 +11,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use storage::journal;
 use storage::sqlite::failure;
 
-use super::super::packed::PackedSummary;
+use super::super::packed::{PackedSummary, read_header};
 use super::super::{
-    Backlog, CLOCKS_APART, Filter, MadeEntry, OrderSummary, OrderView, PaymentFilter, ReadOrder,
-    made,
+    Backlog, CLOCKS_APART, Filter, MadeEntry, OrderHeader, OrderSummary, OrderView, PaymentFilter,
+    ReadOrder, made,
 };
+use super::deadlines;
 use super::rows::{self, OrdersById};
 
 pub(super) fn receipt(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<Receipt>> {
@@ -23,9 +24,26 @@ pub(super) fn receipt(connection: &Connection, id: OrderId) -> rusqlite::Result<
     Ok(Some(stored.order()?.receipt()))
 }
 
+pub(super) fn header(
+    connection: &Connection,
+    id: OrderId,
+) -> rusqlite::Result<Option<OrderHeader>> {
+    let mut statement = connection
+        .prepare_cached("SELECT customer_id, currency FROM orders WHERE order_id = ?1")?;
+    let columns = |row: &Row<'_>| Ok((row.get("customer_id")?, row.get("currency")?));
+    let found: Option<(String, String)> =
+        statement.query_row(params![id.0.as_bytes()], columns).optional()?;
+    let Some((customer_id, currency)) = found else { return Ok(None) };
+    Ok(Some(read_header(id, &customer_id, &currency)?))
+}
+
 pub(super) fn order(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<OrderView>> {
-    let Some((_, stored)) = rows::order_by_id(connection, id)? else { return Ok(None) };
-    Ok(Some(stored.view()?))
+    let Some((order_no, stored)) = rows::order_by_id(connection, id)? else { return Ok(None) };
+    let mut order = stored.view()?;
+    if order.status == Status::Reserved {
+        order.pay_by(deadlines::pay_by(connection, order_no)?);
+    }
+    Ok(Some(order))
 }
 
 pub(super) fn made(
@@ -56,10 +74,11 @@ pub(super) fn views(
 }
 
 /// The columns of an order in a list.
-const COLUMNS: &str = "SELECT orders.order_no, order_id, customer_id, currency, total_minor, created_at, status, refund_due_minor, updated_at";
+const COLUMNS: &str = "SELECT orders.order_no, order_id, customer_id, currency, total_minor, created_at, status, refund_due_minor, pay_by, updated_at";
 
 /// Where they come from, if the order comes first.
-const FROM: &str = "FROM orders LEFT JOIN order_states ON order_states.order_no = orders.order_no";
+const FROM: &str = "FROM orders LEFT JOIN order_states ON order_states.order_no = orders.order_no
+    LEFT JOIN payment_deadlines ON payment_deadlines.order_no = orders.order_no";
 
 /// How many orders one stretch of the index of customers has.
 const STRETCH_BITS: u32 = 12;
@@ -130,6 +149,7 @@ fn of_refunds(filter: &Filter) -> String {
     format!(
         "{COLUMNS} FROM order_states INDEXED BY orders_by_refund_due
          CROSS JOIN orders ON orders.order_no = order_states.order_no
+         LEFT JOIN payment_deadlines ON payment_deadlines.order_no = orders.order_no
          WHERE refund_due_minor > 0 AND order_states.order_no >= ?1 AND order_states.order_no < ?2 {} {}
          ORDER BY order_states.order_no DESC LIMIT ?3",
         accepted(filter, "orders"),
@@ -272,6 +292,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<OrderSummary> {
         total_minor: row.get("total_minor")?,
         status: row.get("status")?,
         refund_due_minor: row.get("refund_due_minor")?,
+        pay_by_micros: row.get("pay_by")?,
         created_at_micros,
         updated_at_micros: updated_at_micros.unwrap_or(created_at_micros),
     };

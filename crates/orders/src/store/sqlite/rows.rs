@@ -79,3 +79,11 @@ pub(super) fn order_by_number(
     let found = statement.query_row(params![order_no], stored_order).optional()?;
     Ok(found.map(|(_, order)| order))
 }
+
+/// What the quarantine calls the order with this number: its id, as far as it can be read.
+pub(super) fn subject(connection: &Connection, order_no: i64) -> rusqlite::Result<String> {
+    let mut statement =
+        connection.prepare_cached("SELECT order_id FROM orders WHERE order_no = ?1")?;
+    let id = statement.query_row([order_no], |row| row.get("order_id")).optional()?;
+    Ok(id.map_or_else(|| format!("order_no {order_no}"), |id| order_id(id).to_string()))
+}

@@ -42,6 +42,22 @@ async fn a_database_keeps_its_peer_and_notices_that_it_was_copied() {
     pairing::a_copy_is_noticed_on_the_channel_of_its_original(&original, &copy).await;
 }
 
+/// What orders with a payment have costs a plain order no statement.
+#[tokio::test]
+async fn a_plain_order_needs_no_table_of_deadlines() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("orders.db");
+    let store = Sqlite::open_inline(&path, Arc::new(ManualClock::at(START))).expect("a new file");
+    let raw = rusqlite::Connection::open(&path).expect("the file");
+    raw.execute_batch(
+        "DROP VIEW order_lines; DROP VIEW order_history; DROP VIEW order_list; DROP TABLE payment_deadlines",
+    )
+    .expect("no deadlines");
+    for batch in [vec![place(1), place(2)], vec![reserved(1), reserved(2)], vec![fulfill(1)]] {
+        store.run(batch.into(), orders_core::decide::decide).await.expect("a batch");
+    }
+}
+
 #[tokio::test]
 async fn the_database_itself_keeps_histories_whole() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -183,7 +183,7 @@ fn change_deadline(
     };
     exactly_one(
         connection,
-        "INSERT INTO payment_deadlines (order_no, armed_at, pay_by) VALUES (?1, ?2, ?3)",
+        "INSERT INTO payment_deadlines (order_no, armed_at, pay_by, next_attempt_at) VALUES (?1, ?2, ?3, ?3)",
         params![number, armed_at_micros, pay_by_micros],
     )
 }
