@@ -14,6 +14,7 @@ mod demo;
 mod keys;
 mod migrate;
 mod pair;
+mod repair;
 mod restore;
 mod serve;
 mod verify;
@@ -50,6 +51,9 @@ enum Command {
     Backup(backup::Args),
     /// Put both files of a backup where the services look for them
     Restore(restore::Args),
+    /// Let the stock do what orders say, or free the units of lost orders, after one database went
+    /// back in time
+    Repair(repair::Args),
     /// Make, list, replace and revoke API keys
     Keys(keys::Args),
     /// Migrate PostgreSQL schemas as their owner, for services whose role may not
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Some(Command::AdminLog(args)) => admin_log::run(args).await,
         Some(Command::Backup(args)) => backup::run(args).await,
         Some(Command::Restore(args)) => restore::run(args).await,
+        Some(Command::Repair(args)) => repair::run(args).await,
         Some(Command::Keys(args)) => keys::run(args).await,
         Some(Command::Migrate(args)) => migrate::run(args).await,
         Some(Command::OrderService(args)) => orders::run(args).await,

@@ -41,7 +41,7 @@ pub(super) async fn pair(
 fn sound(path: &Path, shutdown: &CancellationToken) -> Result<(), ProgramError> {
     let failed = |error: rusqlite::Error| damaged(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     let signal = shutdown.clone();
     let looking =
         connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || signal.is_cancelled()));

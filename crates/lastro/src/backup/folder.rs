@@ -37,8 +37,9 @@ impl Unfinished {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.map_err(|error| cannot_write(&folder, &error))?;
         let path = folder.join(LOCK);
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600);
-        let lock = lock.clone().open(&path).map_err(|error| cannot_write(&path, &error))?;
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let lock = lock.map_err(|error| cannot_write(&path, &error))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -86,8 +87,8 @@ impl Unfinished {
         for (from, name) in written.iter().zip(FILE_NAMES) {
             fs::rename(from, self.folder.join(name))?;
         }
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
-        let mut file = file.open(self.folder.join(MANIFEST))?;
+        let path = self.folder.join(MANIFEST);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(format!("{:#}\n", manifest.to_json()).as_bytes())?;
         file.sync_all()?;
         // What SQLite may have left beside a copy that it has read, and the lock.
@@ -117,13 +118,14 @@ impl Drop for Unfinished {
 
 /// Refuses a folder in which there is something.
 fn refuse_filled(to: &Path) -> Result<(), ProgramError> {
-    let what = match fs::read_dir(to) {
-        Ok(mut entries) if entries.next().is_none() => return Ok(()),
-        Ok(_) => "there are files in it; each backup takes a new folder",
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(cannot_write(to, &error)),
-    };
-    Err(cannot_write(to, &what))
+    match fs::read_dir(to).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            Err(cannot_write(to, &"there are files in it; each backup takes a new folder"))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(cannot_write(to, &error)),
+    }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
