@@ -98,7 +98,7 @@ fn remedy(
             units => Remedy::Release(inventory::release_rest(reservation)?, units),
         },
         (Some(order), Some(found)) if order.registers.settled() > Some(found.revision) => {
-            let intent = order.registers.intent.clone();
+            let intent = order.registers.sent_intent();
             let now = SystemClock.now().0;
             Remedy::Again(AllocateStock::first(order.order_id, intent, order.digest, now))
         }
