@@ -93,7 +93,7 @@ impl Payer {
 /// The orders that were answered and that the backup does not have.
 fn missing(answered: &Record, backup: &Path) -> Vec<String> {
     let orders = Connection::open(backup.join("orders.db")).expect("the file");
-    let mut find = orders.prepare("SELECT 1 FROM orders WHERE id = ?1").expect("a statement");
+    let mut find = orders.prepare("SELECT 1 FROM orders WHERE order_id = ?1").expect("a statement");
     let ids = answered.accepted.keys();
     let is_missing = |id: &&String| {
         let id: Uuid = id.parse().expect("an id");
@@ -211,7 +211,7 @@ async fn a_backup_that_is_terminated_or_whose_disk_fills_up_leaves_nothing() {
     assert_eq!(on_disk(), ["ballast"]);
     // Now it is known before anything is copied.
     let full = backup(&shop, &to).on(&disk).to_end().await;
-    full.must_be_refused(1, &["has room for 0 MiB"]);
+    full.must_be_refused(1, &["has room for", "the backup takes 9 MiB"]);
     disk.free();
     must_succeed(backup(&shop, &to).on(&disk)).await;
     assert_eq!(on_disk(), ["monday"]);
@@ -259,9 +259,15 @@ async fn a_damaged_database_or_a_violation_makes_no_backup() {
     shop.programs.terminate();
     assert_eq!(shop.programs.ended(PATIENCE).await, Some(0));
     let path = data_in(shop.folder()).join("orders.db");
+    // The first page of a table that opening the file does not read.
+    let page = {
+        let file = Connection::open(&path).expect("the file");
+        let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'orders'";
+        file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a page")
+    };
+    let start = 4096 * (usize::try_from(page).expect("a page") - 1);
     let mut bytes = std::fs::read(&path).expect("the file");
-    let last = bytes.len() - 4096;
-    bytes[last..].fill(0xff);
+    bytes[start..start + 4096].fill(0xff);
     std::fs::write(&path, bytes).expect("damaged");
     let ended = backup(&shop, &shop.folder().join("tuesday")).to_end().await;
     ended.must_be_refused(1, &["the copy", "is damaged, and so may be the database"]);
