@@ -12,7 +12,7 @@ use platform::clock::{Clock, SystemClock};
 use platform::config::File;
 use platform::lifecycle::on_signal;
 use platform::process::{COMMON_KEYS, ProgramError};
-use storage::backup::{Snapshot, of_one_moment};
+use storage::backup::{Snapshot, log_bytes, of_one_moment};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -141,21 +141,20 @@ async fn copy(
             )));
         }
         let mut progress = Progress::copying(bytes);
-        let mut log_growth = 0;
+        let files = snapshots.each_ref().map(|snapshot| snapshot.path().to_owned());
+        let logs = || files.each_ref().map(|file| log_bytes(file));
+        let before: u64 = logs().iter().sum();
         let mut began = Instant::now();
         for (snapshot, target) in snapshots.into_iter().zip(&targets) {
             progress.next(snapshot.path(), snapshot.bytes());
-            let log_before = snapshot.log_bytes();
-            let mut log_after = log_before;
-            snapshot.copy_to(target, |snapshot, done| {
+            snapshot.copy_to(target, |done| {
                 progress.done(done);
-                log_after = snapshot.log_bytes();
-                pace.step(&runtime, &mut began, snapshot.path(), log_after)
+                pace.step(&runtime, &mut began, logs())
             })?;
-            log_growth += log_after.saturating_sub(log_before);
             fault_point!("backup.copied_one");
         }
-        Ok(Copies { taken_at, log_growth })
+        let after: u64 = logs().iter().sum();
+        Ok(Copies { taken_at, log_growth: after.saturating_sub(before) })
     };
     // It looks at the signal after each step.
     tokio::task::spawn_blocking(copying).await.map_err(ProgramError::failed)?
@@ -167,14 +166,12 @@ impl Pace {
         &self,
         runtime: &Handle,
         began: &mut Instant,
-        database: &Path,
-        log_bytes: u64,
+        logs: [u64; 2],
     ) -> Result<(), ProgramError> {
-        if log_bytes > self.max_log_bytes {
+        if let Some(bytes) = logs.into_iter().find(|bytes| *bytes > self.max_log_bytes) {
             return Err(ProgramError::failed(format_args!(
-                "the log of {} has grown to {} MiB while it was copied, which is more than --max-log; nothing was kept: back up when less is written, or to a faster disk",
-                database.display(),
-                log_bytes / MIB
+                "the log of a database has grown to {} MiB, which is more than --max-log; nothing was kept: back up when less is written, or to a faster disk",
+                bytes / MIB
             )));
         }
         if let Some(rate) = self.rate {

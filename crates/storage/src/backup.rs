@@ -9,7 +9,7 @@ use platform::process::ProgramError;
 use crate::migration::Migration;
 use crate::sqlite;
 
-pub use crate::sqlite::{Snapshot, Source, Vacant};
+pub use crate::sqlite::{Snapshot, Source, Vacant, log_bytes};
 
 impl Source {
     /// Opens the file of a service, which may be running.

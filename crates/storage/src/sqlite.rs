@@ -25,7 +25,7 @@ pub use keeper::Keeper;
 pub use open::{open_existing_reader, open_reader, open_writer};
 pub use readers::Readers;
 pub(crate) use snapshot::of_one_moment;
-pub use snapshot::{Snapshot, Source};
+pub use snapshot::{Snapshot, Source, log_bytes};
 pub use vacant::Vacant;
 pub use visitor::Visitor;
 

@@ -234,7 +234,7 @@ async fn a_backup_is_refused_where_it_cannot_be_made() {
     refused(denied, &["cannot write the backup", "ermission denied"]).await;
     enlarge(&shop, 4);
     let long = backup(&shop, &folder.join("monday")).args(["--max-log", "1"]);
-    refused(long, &["orders.db has grown to", "--max-log"]).await;
+    refused(long, &["the log of a database has grown to", "--max-log"]).await;
     let url = "postgres://127.0.0.1/orders";
     let elsewhere = lastro(folder).args(["backup", "--to", "x", "--orders-database-url", url]);
     let ended = elsewhere.to_end().await;

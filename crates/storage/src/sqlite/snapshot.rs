@@ -85,6 +85,11 @@ pub(crate) fn of_one_moment([first, second]: [Source; 2]) -> Result<[Snapshot; 2
     }
 }
 
+/// The present size of the log of a database.
+pub fn log_bytes(database: &Path) -> u64 {
+    std::fs::metadata(beside(database, "-wal")).map_or(0, |log| log.len())
+}
+
 /// What a file held at one moment. Its service goes on; its log grows until this is dropped.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -105,11 +110,6 @@ impl Snapshot {
         &self.path
     }
 
-    /// The present size of the service's log.
-    pub fn log_bytes(&self) -> u64 {
-        std::fs::metadata(beside(&self.path, "-wal")).map_or(0, |log| log.len())
-    }
-
     /// Copies it into a new file, which is on the disk when this returns. `step` learns each time
     /// how many bytes are copied, and may end it.
     ///
@@ -119,7 +119,7 @@ impl Snapshot {
     pub fn copy_to(
         self,
         to: &Path,
-        mut step: impl FnMut(&Self, u64) -> Result<(), ProgramError>,
+        mut step: impl FnMut(u64) -> Result<(), ProgramError>,
     ) -> Result<(), ProgramError> {
         let failed = |error: &dyn std::fmt::Display| {
             let (from, to) = (self.path.display(), to.display());
@@ -141,7 +141,7 @@ impl Snapshot {
                     StepResult::Done => break,
                     StepResult::More => {
                         let left = u64::try_from(backup.progress().remaining).unwrap_or(0);
-                        step(&self, self.pages.saturating_sub(left) * self.page_bytes)?;
+                        step(self.pages.saturating_sub(left) * self.page_bytes)?;
                     }
                     // Neither file is written by another connection.
                     _ => return Err(failed(&"it is locked")),
@@ -224,10 +224,10 @@ mod tests {
         let [snapshot, _] = of_one_moment(sources).expect("a moment");
         let (bytes, to) = (snapshot.bytes(), folder.path().join("copy"));
         let mut steps = Vec::new();
-        let look = |snapshot: &Snapshot, done| {
+        let look = |done| {
             add(&first, 2);
             steps.push(done);
-            assert!(snapshot.log_bytes() > 0);
+            assert!(log_bytes(&paths[0]) > 0);
             Ok(())
         };
         snapshot.copy_to(&to, look).expect("a copy");
@@ -247,7 +247,7 @@ mod tests {
         for expected in ["enough", "File exists"] {
             let sources = paths.each_ref().map(|path| Source::open(path, TABLE).expect("it"));
             let [snapshot, _] = of_one_moment(sources).expect("a moment");
-            let ended = snapshot.copy_to(&to, |_, _| Err(ProgramError::failed("enough")));
+            let ended = snapshot.copy_to(&to, |_| Err(ProgramError::failed("enough")));
             let line = ended.expect_err("it was ended").to_string();
             assert!(line.contains(expected), "{line}");
         }
