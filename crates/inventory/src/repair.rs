@@ -10,12 +10,8 @@ use inventory_core::reservation::Reservation;
 use platform::clock::{Clock, SystemClock};
 use platform::config::DatabaseUrl;
 use platform::process::ProgramError;
-use storage::postgres::{Server, Time};
 
-use crate::run::open_for_audit;
-use crate::store::StockStore;
-use crate::store::postgres::Postgres;
-use crate::store::sqlite::Sqlite;
+use crate::run::open_to_repair;
 
 /// Carries out a command that the Order Service would send if it knew that it is needed.
 ///
@@ -25,7 +21,7 @@ use crate::store::sqlite::Sqlite;
 /// the command. A repetition changes nothing.
 pub async fn carry_out(url: &DatabaseUrl, command: AllocateStock) -> Result<(), ProgramError> {
     let order_id = command.order_id;
-    let store = open(url).await?;
+    let store = open_to_repair(url).await?;
     let batch = [InventoryCommand::Allocate(Box::new(command))];
     let decided = store.run(Arc::new(batch), decide).await?;
     match decided.first().map(|decided| &decided.outcome) {
@@ -34,22 +30,6 @@ pub async fn carry_out(url: &DatabaseUrl, command: AllocateStock) -> Result<(), 
             Err(ProgramError::failed(format_args!("order {order_id} cannot be repaired: {why}")))
         }
         other => Err(ProgramError::failed(format_args!("order {order_id}: {other:?}"))),
-    }
-}
-
-async fn open(url: &DatabaseUrl) -> Result<Box<dyn StockStore>, ProgramError> {
-    // Neither makes a database nor changes the schema of one.
-    open_for_audit(url).await?;
-    match url {
-        DatabaseUrl::Sqlite(path) => {
-            let opened = Sqlite::open(path, Arc::new(SystemClock));
-            Ok(Box::new(opened.map_err(ProgramError::failed)?))
-        }
-        DatabaseUrl::Postgres(text) => {
-            let server = Server::at(text, &url.to_string(), "lastro repair")?;
-            let opened = Postgres::open(server, Time::Server).await;
-            Ok(Box::new(opened.map_err(ProgramError::failed)?))
-        }
     }
 }
 

@@ -42,6 +42,24 @@ pub fn of_one_moment(sources: [Source; 2]) -> Result<[Snapshot; 2], ProgramError
     sqlite::of_one_moment(sources).map_err(ProgramError::failed)
 }
 
+/// Checks every page of a copy that nobody uses, and what its tables say of each other. It is given
+/// up once `is_over` says so.
+///
+/// # Errors
+///
+/// The file is damaged, cannot be read, or the check was given up.
+pub fn check_file(
+    path: &Path,
+    is_over: impl FnMut() -> bool + Send + 'static,
+) -> Result<(), ProgramError> {
+    sqlite::check_file(path, is_over).map_err(|why| {
+        ProgramError::failed(format_args!(
+            "the copy {} is damaged, and so may be the database: {why}",
+            path.display()
+        ))
+    })
+}
+
 fn file(url: &DatabaseUrl) -> Result<&Path, UsageError> {
     match url {
         DatabaseUrl::Sqlite(path) => Ok(path),

@@ -24,8 +24,8 @@ pub use error::{OpenError, failure};
 pub use keeper::Keeper;
 pub use open::{open_existing_reader, open_reader, open_writer};
 pub use readers::Readers;
-pub(crate) use snapshot::of_one_moment;
 pub use snapshot::{Snapshot, Source, log_bytes};
+pub(crate) use snapshot::{check_file, of_one_moment};
 pub use vacant::Vacant;
 pub use visitor::Visitor;
 

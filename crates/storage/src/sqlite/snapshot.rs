@@ -17,6 +17,8 @@ use crate::migration::Migration;
 
 /// How long a moment is looked for. It takes some 50 µs without a commit to the first file.
 const SEARCH: Duration = Duration::from_secs(10);
+/// How many steps of a check are executed between two looks at signals.
+const STEPS_BETWEEN_LOOKS: i32 = 100_000;
 /// What is copied between two looks at the log and at signals.
 const STEP_BYTES: u64 = 1024 * 1024;
 
@@ -82,6 +84,31 @@ pub(crate) fn of_one_moment([first, second]: [Source; 2]) -> Result<[Snapshot; 2
             return Err(OpenError::unusable(&first.path, &reason));
         }
         std::thread::yield_now();
+    }
+}
+
+/// Checks every page of a file that nobody uses, and what its tables say of each other.
+///
+/// # Errors
+///
+/// What is wrong, for people.
+pub(crate) fn check_file(
+    path: &Path,
+    is_over: impl FnMut() -> bool + Send + 'static,
+) -> Result<(), String> {
+    let text = |error: rusqlite::Error| error.to_string();
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(text)?;
+    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(is_over)).map_err(text)?;
+    let found: String =
+        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(text)?;
+    if found != "ok" {
+        return Err(found);
+    }
+    let mut rows = connection.prepare("PRAGMA foreign_key_check").map_err(text)?;
+    match rows.exists([]).map_err(text)? {
+        false => Ok(()),
+        true => Err("a row names one that is not there".to_owned()),
     }
 }
 
