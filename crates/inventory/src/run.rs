@@ -279,8 +279,8 @@ pub async fn open_keys(url: &DatabaseUrl) -> Result<KeyDatabase, ProgramError> {
     KeyDatabase::open(url, &SCHEMA, MIGRATIONS).await
 }
 
-/// Opens the database of the service to carry commands out past the bus. Neither makes a database nor
-/// changes the schema of one. A file must not be in use.
+/// Opens an existing database of the service to carry commands out past the bus. A file must not be
+/// in use.
 pub(crate) async fn open_to_repair(url: &DatabaseUrl) -> Result<Box<dyn StockStore>, ProgramError> {
     open_for_audit(url).await?;
     match url {
