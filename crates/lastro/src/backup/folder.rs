@@ -49,7 +49,7 @@ impl Unfinished {
             Err(TryLockError::Error(error)) => return Err(cannot_write(&path, &error)),
         }
         let unfinished = Self { folder, to, _lock: lock };
-        let left = unfinished.delete_all_but(&[LOCK.to_owned()]);
+        let left = unfinished.delete_all_but(&[LOCK]);
         left.map_err(|error| cannot_write(&unfinished.folder, &error))?;
         Ok(unfinished)
     }
@@ -78,6 +78,9 @@ impl Unfinished {
             }
             Err(error) => return Err(cannot_write(&self.to, &error)),
         }
+        // Only now: another backup would take the folder for one that was left behind.
+        let unlocked = fs::remove_file(self.to.join(LOCK)).and_then(|()| sync(&self.to));
+        unlocked.map_err(|error| cannot_write(&self.to, &error))?;
         let parent = self.to.parent().unwrap_or(Path::new("/"));
         sync(parent).map_err(|error| cannot_write(parent, &error))
     }
@@ -91,16 +94,15 @@ impl Unfinished {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(format!("{:#}\n", manifest.to_json()).as_bytes())?;
         file.sync_all()?;
-        // What SQLite may have left beside a copy that it has read, and the lock.
-        let keep = [FILE_NAMES[0], FILE_NAMES[1], MANIFEST].map(str::to_owned);
-        self.delete_all_but(&keep)?;
+        // What SQLite may have left beside a copy that it has read.
+        self.delete_all_but(&[FILE_NAMES[0], FILE_NAMES[1], MANIFEST, LOCK])?;
         sync(&self.folder)
     }
 
-    fn delete_all_but(&self, keep: &[String]) -> std::io::Result<()> {
+    fn delete_all_but(&self, keep: &[&str]) -> std::io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if !keep.iter().any(|name| entry.file_name() == name.as_str()) {
+            if !keep.iter().any(|name| entry.file_name() == *name) {
                 fs::remove_file(entry.path())?;
             }
         }
