@@ -44,7 +44,7 @@ async fn must_succeed(tool: Launch) -> Ended {
     ended
 }
 
-/// A file that makes the orders' database take so many MiB.
+/// Lets the orders' database take so many MiB more.
 fn enlarge(shop: &Deployment, mib: u32) {
     let file = Connection::open(data_in(shop.folder()).join("orders.db")).expect("the file");
     file.busy_timeout(PATIENCE).expect("a timeout");
