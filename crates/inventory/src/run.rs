@@ -13,6 +13,7 @@ use platform::audit::{AuditSequence, Auditor, JournalAudit, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::bus::nats::Channels;
+use platform::clock::SystemClock;
 use platform::config::{DatabaseUrl, Secret};
 use platform::consumer::Consumer;
 use platform::journal::{Journal, Numbering};
@@ -25,6 +26,7 @@ use platform::process::{
 use platform::quarantine::QuarantineTable;
 use platform::relay::{Outbox, Relay};
 use storage::admin_log::{self, AdminEntry};
+use storage::backup::Source;
 use storage::keys::KeyDatabase;
 use storage::postgres::{Roles, Server, Time};
 use web::Refusals;
@@ -275,6 +277,32 @@ pub async fn open_for_audit(
 /// The database does not exist, is unreachable, or is of another version.
 pub async fn open_keys(url: &DatabaseUrl) -> Result<KeyDatabase, ProgramError> {
     KeyDatabase::open(url, &SCHEMA, MIGRATIONS).await
+}
+
+/// Opens an existing database of the service to carry commands out past the bus. A file must not be
+/// in use.
+pub(crate) async fn open_to_repair(url: &DatabaseUrl) -> Result<Box<dyn StockStore>, ProgramError> {
+    open_for_audit(url).await?;
+    match url {
+        DatabaseUrl::Sqlite(path) => {
+            let opened = Sqlite::open(path, Arc::new(SystemClock));
+            Ok(Box::new(opened.map_err(ProgramError::failed)?))
+        }
+        DatabaseUrl::Postgres(text) => {
+            let server = Server::at(text, &url.to_string(), "lastro repair")?;
+            let opened = Postgres::open(server, Time::Server).await;
+            Ok(Box::new(opened.map_err(ProgramError::failed)?))
+        }
+    }
+}
+
+/// Opens the file of the service to copy it. The service may be running.
+///
+/// # Errors
+///
+/// The URL names no file, or the file does not exist or is of another version.
+pub fn open_for_backup(url: &DatabaseUrl) -> Result<Source, ProgramError> {
+    Source::at(url, MIGRATIONS)
 }
 
 /// Reads the newest entries of the admin log, newest first. The service may be running.

@@ -96,6 +96,11 @@ impl Report {
         })
     }
 
+    /// How many items were checked for an invariant.
+    pub(crate) fn checked(&self, invariant: Invariant) -> u64 {
+        self.tally(invariant).checked
+    }
+
     fn tally(&self, invariant: Invariant) -> Tally {
         self.tallies.get(invariant.name).cloned().unwrap_or_default()
     }

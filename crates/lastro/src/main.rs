@@ -8,11 +8,14 @@ use platform::process::{bus_url_help, listen_help, run_to_exit};
 
 mod admin_log;
 mod audit;
+mod backup;
 mod bench;
 mod demo;
 mod keys;
 mod migrate;
 mod pair;
+mod repair;
+mod restore;
 mod serve;
 mod verify;
 
@@ -44,6 +47,13 @@ enum Command {
     Bench(Box<bench::Args>),
     /// Show what people changed by hand: products, locations, adjusted and counted stock, API keys
     AdminLog(admin_log::Args),
+    /// Copy both SQLite files as they are at one moment, even while the services run
+    Backup(backup::Args),
+    /// Put both files of a backup where the services look for them
+    Restore(restore::Args),
+    /// Let the stock do what orders say, or free the units of lost orders, after one database went
+    /// back in time
+    Repair(repair::Args),
     /// Make, list, replace and revoke API keys
     Keys(keys::Args),
     /// Migrate PostgreSQL schemas as their owner, for services whose role may not
@@ -66,6 +76,9 @@ fn main() -> ExitCode {
         Some(Command::Verify(args)) => verify::run(args).await,
         Some(Command::Bench(args)) => bench::run(*args).await,
         Some(Command::AdminLog(args)) => admin_log::run(args).await,
+        Some(Command::Backup(args)) => backup::run(args).await,
+        Some(Command::Restore(args)) => restore::run(args).await,
+        Some(Command::Repair(args)) => repair::run(args).await,
         Some(Command::Keys(args)) => keys::run(args).await,
         Some(Command::Migrate(args)) => migrate::run(args).await,
         Some(Command::OrderService(args)) => orders::run(args).await,

@@ -29,7 +29,7 @@ const MAY_KNOW: [(&str, &[&str], &[&str]); 14] = [
         &["contract", "inventory-core", "faults", "platform", "storage", "web"],
         &["testbed"],
     ),
-    ("lastro", &ALL_BUT_THE_TOP, &["faults", "properties", "testbed"]),
+    ("lastro", &ALL_BELOW_THE_PROGRAM, &["properties", "testbed"]),
     ("sim", &ALL_BUT_THE_TOP, &[]),
     ("testbed", &[], &[]),
     // For the fuzz targets and the tests.
@@ -39,6 +39,19 @@ const MAY_KNOW: [(&str, &[&str], &[&str]); 14] = [
 const ALL_BUT_THE_TOP: [&str; 9] = [
     "contract",
     "dashboard",
+    "orders-core",
+    "inventory-core",
+    "platform",
+    "storage",
+    "web",
+    "orders",
+    "inventory",
+];
+/// The program has crash points of its own.
+const ALL_BELOW_THE_PROGRAM: [&str; 10] = [
+    "contract",
+    "dashboard",
+    "faults",
     "orders-core",
     "inventory-core",
     "platform",

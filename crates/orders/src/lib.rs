@@ -17,7 +17,7 @@ use platform::pairing::Names;
 pub use http::{EVENT_TYPES, ReadOrder, read_order, read_placement, write_receipt};
 pub use run::{
     Args, CHANNELS, Dependencies, Opened, PROGRAM, Parts, admin_log, assemble, build, dashboard,
-    main, migrate, open_for_audit, open_keys, open_store, parse_currency, run,
+    main, migrate, open_for_audit, open_for_backup, open_keys, open_store, parse_currency, run,
 };
 
 /// The names of both services at the broker (R31).

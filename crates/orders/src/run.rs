@@ -28,6 +28,7 @@ use platform::process::{
 use platform::quarantine::QuarantineTable;
 use platform::relay::{Attempt, Outbox, Relay};
 use storage::admin_log::{self, AdminEntry};
+use storage::backup::Source;
 use storage::keys::KeyDatabase;
 use storage::postgres::{Roles, Server, Time};
 use web::feed::{Feed, Followed};
@@ -373,6 +374,15 @@ pub async fn open_for_audit(
 /// The database does not exist, is unreachable, or is of another version.
 pub async fn open_keys(url: &DatabaseUrl) -> Result<KeyDatabase, ProgramError> {
     KeyDatabase::open(url, &SCHEMA, MIGRATIONS).await
+}
+
+/// Opens the file of the service to copy it. The service may be running.
+///
+/// # Errors
+///
+/// The URL names no file, or the file does not exist or is of another version.
+pub fn open_for_backup(url: &DatabaseUrl) -> Result<Source, ProgramError> {
+    Source::at(url, MIGRATIONS)
 }
 
 /// Reads the newest entries of the admin log, newest first. The service may be running.

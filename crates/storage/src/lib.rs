@@ -7,6 +7,7 @@
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
 pub mod admin_log;
+pub mod backup;
 pub mod journal;
 pub mod keys;
 pub mod migration;

@@ -14,6 +14,8 @@ mod keeper;
 mod migrate;
 mod open;
 mod readers;
+mod snapshot;
+mod vacant;
 mod visitor;
 mod writer;
 
@@ -22,6 +24,9 @@ pub use error::{OpenError, failure};
 pub use keeper::Keeper;
 pub use open::{open_existing_reader, open_reader, open_writer};
 pub use readers::Readers;
+pub use snapshot::{Snapshot, Source, log_bytes};
+pub(crate) use snapshot::{check_file, of_one_moment};
+pub use vacant::Vacant;
 pub use visitor::Visitor;
 
 /// Executes a statement that must change exactly one row, as the decision predicted (R11).

@@ -82,6 +82,11 @@ impl Load {
         self.shared.accepted.load(Ordering::Relaxed)
     }
 
+    /// What the clients have recorded so far.
+    pub fn so_far(&self) -> Record {
+        self.shared.record.lock().expect("nothing panics under this lock").clone()
+    }
+
     /// Stops the clients and returns their record.
     pub async fn end(mut self) -> Record {
         self.shared.stopping.store(true, Ordering::Relaxed);

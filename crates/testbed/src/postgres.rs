@@ -162,6 +162,62 @@ impl Postgres {
         Self::serving(folder, settings, Default::default()).await
     }
 
+    /// Starts a server that copies each part of its log that is complete into an archive.
+    pub async fn start_archiving() -> Self {
+        let folder = cluster().await;
+        let archive = archive(&folder);
+        std::fs::create_dir(&archive).expect("a folder");
+        if is_root() {
+            run_plain("chown", &["postgres:", &archive.display().to_string()]).await;
+        }
+        let command = format!("archive_command=cp %p {}/%f", archive.display());
+        Self::serving(folder, &["archive_mode=on", &command], Default::default()).await
+    }
+
+    /// Copies the files of the running server, as the start of a restore.
+    pub async fn base_backup(&self) -> TempDir {
+        let folder = home();
+        let source = format!("--dbname={}", self.url("postgres"));
+        let words = ["pg_basebackup", "--checkpoint=fast", "--no-sync", &source, "-D"];
+        run(&words, &data(&folder)).await;
+        folder
+    }
+
+    /// Starts a server on a base backup, and rolls it forward along this server's archive up to a
+    /// named restore point.
+    pub async fn restored(&self, base: TempDir, point: &str) -> Self {
+        let signal = data(&base).join("recovery.signal");
+        std::fs::write(&signal, "").expect("a file");
+        if is_root() {
+            run_plain("chown", &["postgres:", &signal.display().to_string()]).await;
+        }
+        let restore = format!("restore_command=cp {}/%f %p", archive(&self.folder).display());
+        let target = format!("recovery_target_name={point}");
+        let settings = [&*restore, &target, "recovery_target_action=promote"];
+        let server = Self::serving(base, &settings, Default::default()).await;
+        server.accepts_writes().await;
+        server
+    }
+
+    /// Waits until the server is a primary.
+    pub async fn accepts_writes(&self) {
+        let operator = postgres(&self.url("postgres")).await;
+        eventually(PATIENCE, "the server accepts writes", async || {
+            let row = operator.query_one("SELECT pg_is_in_recovery()", &[]).await.ok()?;
+            (!row.get::<_, bool>(0)).then_some(())
+        })
+        .await;
+    }
+
+    /// Ends a part of the log, and waits until the archive has it.
+    pub async fn archived(&self) {
+        let operator = postgres(&self.url("postgres")).await;
+        let end = "SELECT pg_walfile_name(pg_switch_wal())";
+        let row = operator.query_one(end, &[]).await.expect("the end of a part");
+        let part = archive(&self.folder).join(row.get::<_, String>(0));
+        eventually(PATIENCE, "the log is archived", async || part.exists().then_some(())).await;
+    }
+
     async fn serving(folder: TempDir, settings: &[&str], surroundings: Surroundings) -> Self {
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut server = Self { server: None, port: Port::free(), settings, surroundings, folder };
@@ -339,6 +395,11 @@ fn home() -> TempDir {
 
 fn data(folder: &TempDir) -> PathBuf {
     folder.path().join("data")
+}
+
+/// Where the server puts its log.
+fn archive(folder: &TempDir) -> PathBuf {
+    folder.path().join("archive")
 }
 
 fn as_postgres(program: &str) -> Command {

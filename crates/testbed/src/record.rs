@@ -18,7 +18,7 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(240);
 const READERS: usize = 32;
 
 /// What clients record of their requests: what was accepted, and what was not answered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Record {
     /// The accepted orders, by id.
     pub accepted: BTreeMap<String, Content>,

@@ -50,6 +50,16 @@ impl Tool {
         self.says_until(&end, |said| said.last().is_some_and(|line| line.starts_with(&end))).await
     }
 
+    /// Waits until the tool has ended by itself, and returns the exit code. Fails the test if it has
+    /// printed anything on standard output.
+    pub async fn said_nothing(&mut self) -> Option<i32> {
+        let ending = async {
+            assert_eq!(self.lines.next_line().await.expect("UTF-8"), None);
+            self.child.wait().await.expect("a child can be waited for").code()
+        };
+        tokio::time::timeout(PATIENCE, ending).await.expect("the tool ends")
+    }
+
     /// Sends SIGTERM, waits for the end, and returns the exit code and the remaining output.
     pub async fn terminated(mut self) -> Ended {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contract::{Allocations, OrderId, Returned, Revision};
 use inventory::store::{StockAuditStore, Stored};
-use inventory_core::reservation::Reservation;
+use inventory_core::reservation::{Holding, Reservation};
 use orders::audit::folded;
 use orders::store::{OrderAudit, OrderAuditStore};
 use orders_core::order::Order;
@@ -109,9 +109,18 @@ impl Agreement {
         let found: BTreeMap<_, _> = found.iter().map(|order| (order.order_id, ())).collect();
         findings.read(ids.len() + found.len());
         findings.checked(INV_5, ids.len());
-        for order_id in &ids {
+        for Stored { key: order_id, row } in &stored {
             findings.demand(INV_5, found.contains_key(order_id), || {
-                format!("reservation {order_id} has no order that can be read")
+                let held = row.as_ref().map_or_else(
+                    |_| "it cannot be read".to_owned(),
+                    |row| {
+                        format!(
+                            "it holds {} units",
+                            row.holdings.iter().map(Holding::held).sum::<i64>()
+                        )
+                    },
+                );
+                format!("reservation {order_id} has no order that can be read: {held}")
             });
         }
         self.through_reservations.went(ids.last().copied(), ids.len());

@@ -34,6 +34,9 @@ macro_rules! tried_on {
     (forms with files, on several threads: $($test:ident)+) => {
         $(tried_on!(@each [(flavor = "multi_thread")] $test embedded broker processes);)+
     };
+    (one process and two with files: $($test:ident)+) => {
+        $(tried_on!(@each [] $test embedded processes);)+
+    };
     (each engine with a broker: $($test:ident)+) => {
         $(tried_on!(@each [] $test broker postgres);)+
     };
@@ -59,6 +62,7 @@ macro_rules! tried_on {
 }
 
 mod api_table;
+mod backups;
 mod bench;
 mod clean_stop;
 mod contention;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use testbed::{Databases, Deployment, Environment, Form, Load, Nats, Postgres, Random, stocked};
 
+mod backups;
 mod clock_jumps;
 mod cluster;
 mod credentials;

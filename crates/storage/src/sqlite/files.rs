@@ -16,7 +16,7 @@ use tracing::warn;
 use super::error::OpenError;
 
 /// What the lock file of a database says once the database was made.
-const MADE: &str =
+pub(super) const MADE: &str =
     "A service of Lastro locks this file. The file also shows that the database beside it was made:
 delete it only to begin with an empty database.
 ";
@@ -199,7 +199,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Opens or makes a file of this database, and locks it. SQLite gives what it makes beside the
 /// database the same permissions.
-fn open_locked(file: &Path, database: &Path, flags: OFlags) -> Result<File, OpenError> {
+pub(super) fn open_locked(file: &Path, database: &Path, flags: OFlags) -> Result<File, OpenError> {
     let opened = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -231,7 +231,7 @@ fn refuse_missing(path: &Path, real: &Path) -> Result<(), OpenError> {
 }
 
 /// SQLite's log needs shared memory and locks that hold, which a network file system does not give.
-fn refuse_network_file_system(folder: &Path) -> Result<(), OpenError> {
+pub(super) fn refuse_network_file_system(folder: &Path) -> Result<(), OpenError> {
     let Ok(mounts) = fs::read_to_string("/proc/mounts") else { return Ok(()) };
     // It may have to be made: then it will lie where the nearest one does that is there.
     let Ok(folder) = std::path::absolute(folder) else { return Ok(()) };
