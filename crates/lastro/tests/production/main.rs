@@ -18,6 +18,7 @@ mod permissions;
 mod postgres;
 mod privileges;
 mod replicas;
+mod runbooks;
 mod signatures;
 mod standby;
 mod tls;
