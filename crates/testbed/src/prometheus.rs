@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
-use reqwest::Client;
+use reqwest::{Client, Url};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -100,7 +100,8 @@ impl Prometheus {
 
     async fn ask(&self, what: &str, query: &[(&str, &str)]) -> Option<Value> {
         let url = format!("http://127.0.0.1:{}/api/v1/{what}", self.port.number);
-        let asked = self.client.get(url).query(query).send().await.ok()?;
+        let url = Url::parse_with_params(&url, query).expect("a URL");
+        let asked = self.client.get(url).send().await.ok()?;
         let answer: Value = serde_json::from_slice(&asked.bytes().await.ok()?).ok()?;
         assert!(answer["error"].is_null(), "{query:?}: {answer}");
         Some(answer)
