@@ -1,4 +1,5 @@
-//! A throwaway Prometheus with the alert rules that are deployed. It scrapes the programs of a test.
+//! A throwaway Prometheus with the alert rules that are deployed. It scrapes the programs of a
+//! test.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -32,8 +33,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts a server that scrapes these targets, each of a job, and waits until it has reached all
-    /// of them.
+    /// Starts a server that scrapes these targets, each of a job, and waits until it has reached
+    /// all of them.
     ///
     /// # Panics
     ///

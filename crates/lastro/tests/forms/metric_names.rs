@@ -15,6 +15,8 @@ const RULES: &str = include_str!("../../../../deploy/observability/alerts.yml");
 const DASHBOARD: &str = include_str!("../../../../deploy/observability/grafana-dashboard.json");
 /// What Prometheus adds itself.
 const OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
+/// Words of the document that only look like a metric: limits of a stream.
+const OF_OTHERS: [&str; 1] = ["max_bytes"];
 /// Labels that Prometheus adds, and that of the buckets of a histogram.
 const LABELS_OF_PROMETHEUS: [&str; 6] =
     ["job", "instance", "le", "alertname", "alertstate", "severity"];
@@ -201,7 +203,9 @@ async fn what_documents_rules_and_the_dashboard_say_about_metrics_is_what_a_scra
 fn looks_like_a_metric(word: &str) -> bool {
     let name = word.split('{').next().unwrap_or_default();
     let ends = ["_total", "_seconds", "_bytes"];
-    !name.contains([' ', '/', '.', '(']) && ends.iter().any(|end| name.ends_with(end))
+    !name.contains([' ', '/', '.', '('])
+        && !OF_OTHERS.contains(&name)
+        && ends.iter().any(|end| name.ends_with(end))
 }
 
 #[test]

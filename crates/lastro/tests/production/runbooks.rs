@@ -1,6 +1,6 @@
-//! Each alert with its runbook: a test causes the fault, sees the deployed rule fire in a Prometheus,
-//! does what the section of `docs/operations.md` says, and sees it clear. The rules look back on
-//! seconds instead of minutes and hours, and fire at once.
+//! Each alert with its runbook: a test causes the fault, sees the deployed rule fire in a
+//! Prometheus, does what the section of `docs/operations.md` says, and sees it clear. The rules look
+//! back on seconds instead of minutes and hours, and fire at once.
 
 use std::collections::BTreeSet;
 

@@ -44,7 +44,8 @@ fn resident_in(status: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Returns how many files and connections this process has open, or `None` where there is no `/proc`.
+/// Returns how many files and connections this process has open, or `None` where there is no
+/// `/proc`.
 fn open_files() -> Option<u64> {
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count() as u64)
 }

@@ -41,16 +41,19 @@ impl Named {
                 let (list, after) = up_to(rest.trim_start(), ')');
                 named.listed.extend(words_outside_quotes(list));
                 rest = after;
-            } else if is_name(taken)
-                && !WORDS.contains(&taken)
-                && !rest.trim_start().starts_with('(')
-            {
+            } else if is_name(taken) && !WORDS.contains(&taken) && !is_function(rest) {
                 last = taken.to_owned();
                 named.samples.insert(last.clone());
             }
         }
         named
     }
+}
+
+/// Whether what follows a word makes it a function: its arguments, or the labels of a sum.
+fn is_function(rest: &str) -> bool {
+    let rest = rest.trim_start();
+    rest.starts_with('(') || rest.starts_with("by ") || rest.starts_with("without ")
 }
 
 /// Splits behind the first `end` that is not the first character, and outside of quotes.
