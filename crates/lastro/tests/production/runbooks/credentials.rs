@@ -41,7 +41,7 @@ async fn keys(file: &PathBuf, args: &[&str]) -> String {
 async fn a_key_that_ends_soon() {
     let WithKeys { watched, file, _folder } = WithKeys::open().await;
     let scope = ["--name", "old", "--scope", "orders:read"];
-    let id = keys(&file, &[&["create"], &scope[..], &["--expires", "10d"]].concat()).await;
+    let id = keys(&file, &[&["create"][..], &scope, &["--expires", "10d"]].concat()).await;
     watched.fires("LastroApiKeysExpiring").await;
     keys(&file, &["create", "--name", "new", "--scope", "orders:read"]).await;
     keys(&file, &["revoke", &id]).await;

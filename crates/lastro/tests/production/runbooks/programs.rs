@@ -39,7 +39,7 @@ async fn a_program_that_ends_again_and_again() {
 
 /// Connections that clients leave open, until they close them.
 #[tokio::test]
-async fn a_program_with_nearly_as_many_files_as_it_may_open() {
+async fn a_program_with_too_many_connections() {
     // As many connections as the program gives to clients, and to scrapers, of these files.
     const FILES: u64 = 160;
     const CONNECTIONS: u64 = FILES / 2 + FILES / 2 / 4;
