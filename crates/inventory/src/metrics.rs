@@ -4,8 +4,9 @@ use contract::answers::StockAllocated;
 use contract::commands::AllocateStock;
 use inventory_core::decide::{DecidedInventory, InventoryCommand, InventoryOutcome};
 use inventory_core::reservation::ReservationState;
+use platform::batcher::Executed;
 use platform::relay::Attempt;
-use platform::telemetry;
+use platform::telemetry::{self, QueueLength};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -88,8 +89,16 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn batch(&self, commands: usize) {
-        self.shared.batch(SERVICE, commands);
+    pub(crate) fn executed(&self, executed: Executed) {
+        self.shared.executed(SERVICE, executed);
+    }
+
+    pub(crate) fn queue(&self, length: QueueLength) {
+        self.shared.queue(SERVICE, length);
+    }
+
+    pub(crate) fn show_quarantine(&self, entries: u64) {
+        self.shared.quarantine_entries(SERVICE, entries);
     }
 
     pub(crate) fn published(&self, attempt: Attempt) {

@@ -117,6 +117,8 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         bus,
         outbox,
         pairing,
+        quarantine: quarantine.clone(),
+        metrics: metrics.clone(),
         readiness: context.readiness.clone(),
     };
     let authenticator = context.authenticator_of(SERVICE);
@@ -161,7 +163,11 @@ fn batcher(
     commits: Commits,
     metrics: Arc<Metrics>,
 ) -> (Batcher<InventoryCommand, InventoryOutcome>, Committer<InventoryCommand, InventoryOutcome>) {
-    Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)))
+    let observe = metrics.clone();
+    let observe = Arc::new(move |executed| observe.executed(executed));
+    let (batcher, committer) = Batcher::new(Arc::new(commits), observe);
+    metrics.queue(batcher.length());
+    (batcher, committer)
 }
 
 fn auditor(store: Arc<dyn StockAuditStore>, context: &Context) -> Auditor {
@@ -215,9 +221,9 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let sqlite = Sqlite::open(path, clock).map_err(ProgramError::failed)?;
             let keeper = sqlite.keeper();
             let metrics = process.context.metrics.clone();
-            let log_size = move |bytes| metrics.sqlite_log(SERVICE, bytes);
+            let note = move |report| metrics.file(SERVICE, report);
             let workers = &mut process.workers;
-            workers.spawn(Stage::Close, "the file of stock", |token| keeper.run(log_size, token));
+            workers.spawn(Stage::Close, "the file of stock", |token| keeper.run(note, token));
             let pairing = sqlite.pairing().await?;
             process.add_keys(SERVICE, KEYS_CHECK, sqlite.keys()).await?;
             let audit = Arc::new(sqlite.audit());

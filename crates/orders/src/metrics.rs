@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use orders_core::decide::OrderOutcome;
 use orders_core::status::{Purpose, Status};
+use platform::batcher::Executed;
 use platform::relay::Attempt;
-use platform::telemetry::{self, Unprocessed};
+use platform::telemetry::{self, QueueLength, Unprocessed};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -147,8 +148,16 @@ impl Metrics {
         self.waits_ended.get_or_create(&WakerLabel { by: by.as_str() }).inc();
     }
 
-    pub(crate) fn batch(&self, commands: usize) {
-        self.shared.batch(SERVICE, commands);
+    pub(crate) fn executed(&self, executed: Executed) {
+        self.shared.executed(SERVICE, executed);
+    }
+
+    pub(crate) fn queue(&self, length: QueueLength) {
+        self.shared.queue(SERVICE, length);
+    }
+
+    pub(crate) fn show_quarantine(&self, entries: u64) {
+        self.shared.quarantine_entries(SERVICE, entries);
     }
 
     pub(crate) fn published(&self, attempt: Attempt) {

@@ -122,7 +122,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     };
     let listener = listener(&commits);
     let sweeper = sweeper(&commits, context);
-    let health_check = health_check(&commits, &pairing, context);
+    let health_check = health_check(&commits, &pairing, &quarantine, context);
     let (batcher, committer) = batcher(commits, metrics.clone());
     let answers = Answers { store: store.clone() };
     let consumer = consumer(&bus, &pairing, &batcher, answers, context);
@@ -202,7 +202,11 @@ fn batcher(
     commits: Commits,
     metrics: Arc<Metrics>,
 ) -> (Batcher<OrderCommand, OrderOutcome>, Committer<OrderCommand, OrderOutcome>) {
-    Batcher::new(Arc::new(commits), Arc::new(move |commands| metrics.batch(commands)))
+    let observe = metrics.clone();
+    let observe = Arc::new(move |executed| observe.executed(executed));
+    let (batcher, committer) = Batcher::new(Arc::new(commits), observe);
+    metrics.queue(batcher.length());
+    (batcher, committer)
 }
 
 /// Hears of the commits of other replicas.
@@ -231,13 +235,19 @@ fn sweeper(commits: &Commits, context: &Context) -> Sweeper {
 }
 
 /// Tells the readiness probe and the metrics what the service stands on.
-fn health_check(commits: &Commits, pairing: &Arc<Pairing>, context: &Context) -> HealthCheck {
+fn health_check(
+    commits: &Commits,
+    pairing: &Arc<Pairing>,
+    quarantine: &Arc<dyn QuarantineTable>,
+    context: &Context,
+) -> HealthCheck {
     let Commits { store, bus, outbox, metrics, .. } = commits;
     HealthCheck {
         store: store.clone(),
         bus: bus.clone(),
         outbox: outbox.clone(),
         pairing: pairing.clone(),
+        quarantine: quarantine.clone(),
         metrics: metrics.clone(),
         readiness: context.readiness.clone(),
     }
@@ -310,9 +320,9 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             let sqlite = Sqlite::open(path, clock).map_err(ProgramError::failed)?;
             let keeper = sqlite.keeper();
             let metrics = process.context.metrics.clone();
-            let log_size = move |bytes| metrics.sqlite_log(SERVICE, bytes);
+            let note = move |report| metrics.file(SERVICE, report);
             let workers = &mut process.workers;
-            workers.spawn(Stage::Close, "the file of orders", |token| keeper.run(log_size, token));
+            workers.spawn(Stage::Close, "the file of orders", |token| keeper.run(note, token));
             let pairing = sqlite.pairing().await?;
             process.add_keys(SERVICE, KEYS_CHECK, sqlite.keys()).await?;
             let audit = Arc::new(sqlite.audit());

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::failure::{Chain, Failure, NotDone, Suspicion};
+use crate::telemetry::QueueLength;
 
 /// The most commands in one commit.
 pub const MAX_BATCH: usize = 2000;
@@ -96,12 +97,19 @@ impl<C, A> fmt::Debug for Batcher<C, A> {
 }
 
 impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
-    /// Makes a queue of [`MAX_QUEUE`] commands and its committer, which calls `observe` with the
-    /// size of each batch.
+    /// Makes a queue of [`MAX_QUEUE`] commands and its committer, which calls `observe` for each
+    /// batch.
     pub fn new(commit: Arc<dyn Commit<C, A>>, observe: Observe) -> (Self, Committer<C, A>) {
         let (queue, commands) = mpsc::channel(MAX_QUEUE);
         let commands = Arc::new(Mutex::new(commands));
         (Self { queue }, Committer { commands, commit, observe })
+    }
+
+    /// Returns a function that says how many commands are queued. It does not keep the committer
+    /// alive.
+    pub fn length(&self) -> QueueLength {
+        let queue = self.queue.downgrade();
+        Box::new(move || queue.upgrade().map_or(0, |queue| MAX_QUEUE - queue.capacity()))
     }
 
     /// Executes one command for a request: waits for the commit, never for room in the queue (R17).
@@ -179,8 +187,23 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
     }
 }
 
-/// Called with the size of every batch that is executed.
-pub type Observe = Arc<dyn Fn(usize) + Send + Sync>;
+/// What a committer reports about its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Executed {
+    /// A batch of this many commands begins.
+    Begun {
+        /// How many.
+        commands: usize,
+    },
+    /// A batch was committed, or an attempt to commit it has failed.
+    Attempted {
+        /// How long the attempt took.
+        took: Duration,
+    },
+}
+
+/// Called for every batch that is executed.
+pub type Observe = Arc<dyn Fn(Executed) + Send + Sync>;
 
 /// A worker that executes queued commands. Clones share its queue, so several run side by side.
 pub struct Committer<C, A> {
@@ -272,7 +295,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
         if live.is_empty() {
             return Ok(());
         }
-        (self.observe)(live.len());
+        (self.observe)(Executed::Begun { commands: live.len() });
         let (commands, waiters): (Vec<_>, Vec<_>) =
             live.into_iter().map(|item| (item.command, item.waiter)).unzip();
         let commands: Arc<[C]> = commands.into();
@@ -307,7 +330,10 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
         let mut reruns = 0;
         let mut pauses = 0;
         loop {
-            let failure = match self.commit.commit(batch.clone()).await {
+            let begun = Instant::now();
+            let committed = self.commit.commit(batch.clone()).await;
+            (self.observe)(Executed::Attempted { took: begun.elapsed() });
+            let failure = match committed {
                 Ok(answers) if answers.len() == waiters.len() => {
                     for (waiter, answer) in waiters.into_iter().zip(answers) {
                         // It may have left; its command is executed anyway.

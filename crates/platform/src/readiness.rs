@@ -82,6 +82,14 @@ pub struct Snapshot {
     pub checks: Vec<(&'static str, Health)>,
 }
 
+impl Snapshot {
+    /// Whether requests can be accepted: no check is down, and the service is not shutting down.
+    pub fn is_ready(&self) -> bool {
+        let is_down = |(_, health): &(_, Health)| matches!(health, Health::Down(_));
+        !self.draining && !self.checks.iter().any(is_down)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,6 +33,7 @@ pub use postgres::{
     postgres_url,
 };
 pub use program::Program;
+pub use prometheus::Prometheus;
 pub use proxy::Proxy;
 pub use random::Random;
 pub use raw_connection::{RawConnection, ResponseReader, max_connections, order_request};
@@ -61,6 +62,7 @@ mod operator;
 mod ports;
 mod postgres;
 mod program;
+mod prometheus;
 mod proxy;
 mod random;
 mod raw_connection;

@@ -12,7 +12,7 @@ use platform::process::{
     COMMON_KEYS, CommonArgs, HttpSettings, ProgramError, refuse_few_open_files,
 };
 use platform::readiness::Readiness;
-use platform::telemetry::{self, Metrics};
+use platform::telemetry::{self, Metrics, ReadinessNumbers};
 use platform::tokens::Tokens;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -95,6 +95,7 @@ impl Context {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry, env!("CARGO_PKG_VERSION"));
         let readiness = Readiness::default();
+        registry.register_collector(Box::new(ReadinessNumbers(readiness.clone())));
         let stopping = CancellationToken::new();
         Self {
             clock,

@@ -6,21 +6,25 @@ use std::time::Duration;
 use platform::bus::Bus;
 use platform::failure::{Chain, Failure};
 use platform::pairing::Pairing;
+use platform::quarantine::QuarantineTable;
 use platform::readiness::{Health, Readiness};
 use platform::relay::Outbox;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::Metrics;
 use crate::store::StockStore;
 
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// A worker that checks the database and the bus.
+/// A worker that checks the database and the bus, and measures the quarantine.
 #[derive(Debug)]
 pub struct HealthCheck {
     pub store: Arc<dyn StockStore>,
     pub bus: Arc<dyn Bus>,
     pub outbox: Outbox,
     pub pairing: Arc<Pairing>,
+    pub quarantine: Arc<dyn QuarantineTable>,
+    pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
 }
 
@@ -47,15 +51,24 @@ impl HealthCheck {
     ///
     /// [`Failure::Fatal`] only; the process must end (R18).
     pub async fn tick(&self) -> Result<(), Failure> {
-        let database = match self.store.locations().await {
-            // A location that cannot be decoded is not the database being down (R17).
-            Ok(_) | Err(Failure::Suspect(_)) => Health::Up,
+        let database = match self.measure().await {
+            Ok(()) => Health::Up,
             Err(failure @ Failure::Fatal(_)) => return Err(failure),
             Err(failure) => Health::Down(Chain(&failure).to_string()),
         };
         self.readiness.set("inventory database", database);
         self.readiness
             .set("inventory bus", Health::of_bus(&*self.bus, &self.outbox, &self.pairing));
+        Ok(())
+    }
+
+    async fn measure(&self) -> Result<(), Failure> {
+        match self.store.locations().await {
+            // A location that cannot be decoded is not the database being down (R17).
+            Ok(_) | Err(Failure::Suspect(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+        self.metrics.show_quarantine(self.quarantine.unseen().await?);
         Ok(())
     }
 }

@@ -74,6 +74,7 @@ mod full_disk;
 mod import;
 mod largest;
 mod log;
+mod metric_names;
 mod one_writer;
 mod restored;
 mod storm;

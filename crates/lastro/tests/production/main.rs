@@ -19,6 +19,7 @@ mod permissions;
 mod postgres;
 mod privileges;
 mod replicas;
+mod runbooks;
 mod signatures;
 mod standby;
 mod tls;

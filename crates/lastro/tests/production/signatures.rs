@@ -21,10 +21,10 @@ use super::permissions::{deployed, password};
 const SERVICES: [&str; 2] = ["order-service", "inventory-service"];
 
 /// The keys of the services, in files of their own.
-struct Keys(TempDir);
+pub(crate) struct Keys(TempDir);
 
 impl Keys {
-    fn new(names: &[&str]) -> Self {
+    pub(crate) fn new(names: &[&str]) -> Self {
         let keys = Self(tempfile::tempdir().expect("a folder"));
         for name in names {
             let pair = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
@@ -78,7 +78,7 @@ impl Keys {
 }
 
 /// Both services on the broker that is deployed, which demand this of each other.
-async fn shop(keys: &Keys, mode: &str) -> Deployment {
+pub(crate) async fn shop(keys: &Keys, mode: &str) -> Deployment {
     let server = deployed().await;
     let [orders, inventory] = SERVICES;
     let environment = Environment {
@@ -95,7 +95,7 @@ async fn shop(keys: &Keys, mode: &str) -> Deployment {
 }
 
 /// A connection to the broker with what a user may do there.
-async fn connect(shop: &Deployment, user: &str) -> Context {
+pub(crate) async fn connect(shop: &Deployment, user: &str) -> Context {
     let server = shop.environment.broker();
     let connecting = ConnectOptions::new()
         .user_and_password(user.to_owned(), password(server, user))
@@ -105,7 +105,7 @@ async fn connect(shop: &Deployment, user: &str) -> Context {
 }
 
 /// Publishes in the name of the service that sends on this channel.
-async fn forge(
+pub(crate) async fn forge(
     bus: &Context,
     channel: &'static str,
     sender: &str,
@@ -122,7 +122,7 @@ async fn forge(
 }
 
 /// The database that the streams name for this service.
-async fn database(operator: &Context, service: &str) -> String {
+pub(crate) async fn database(operator: &Context, service: &str) -> String {
     eventually(PATIENCE, "the stream names the database", async || {
         let stream = operator.get_stream(COMMANDS.replace('.', "-")).await.ok()?;
         let description = stream.cached_info().config.description.clone()?;

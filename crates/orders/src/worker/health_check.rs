@@ -6,6 +6,7 @@ use std::time::Duration;
 use platform::bus::Bus;
 use platform::failure::{Chain, Failure};
 use platform::pairing::Pairing;
+use platform::quarantine::QuarantineTable;
 use platform::readiness::{Health, Readiness};
 use platform::relay::Outbox;
 use tokio_util::sync::CancellationToken;
@@ -15,13 +16,14 @@ use crate::store::OrderStore;
 
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// A worker that checks the database and the bus, and measures the backlog.
+/// A worker that checks the database and the bus, and measures the backlog and the quarantine.
 #[derive(Debug)]
 pub struct HealthCheck {
     pub store: Arc<dyn OrderStore>,
     pub bus: Arc<dyn Bus>,
     pub outbox: Outbox,
     pub pairing: Arc<Pairing>,
+    pub quarantine: Arc<dyn QuarantineTable>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
 }
@@ -62,6 +64,7 @@ impl HealthCheck {
     async fn measure(&self) -> Result<(), Failure> {
         self.metrics.show(self.store.backlog().await?);
         self.metrics.show_overdue(self.store.overdue().await?);
+        self.metrics.show_quarantine(self.quarantine.unseen().await?);
         Ok(())
     }
 }

@@ -226,6 +226,7 @@ impl Nats {
         let misfit = declared.as_ref().map_or_else(Some, |declared| declared.remark.as_ref());
         self.troubles.note(channel, About::Stream, misfit.map(ToString::to_string));
         let declared = declared.map_err(unavailable)?;
+        self.metrics.bus_messages(channel, declared.messages);
         if declared.has_room {
             self.troubles.note(channel, About::Room, None);
         }

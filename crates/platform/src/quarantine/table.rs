@@ -76,6 +76,13 @@ pub trait QuarantineTable: Send + Sync + fmt::Debug {
     /// [`Failure`] says whether to retry; nothing was changed.
     async fn entry(&self, id: EntryId) -> Result<Option<(QuarantineEntry, Vec<u8>)>, Failure>;
 
+    /// Returns how many entries nobody has discarded.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
+    async fn unseen(&self) -> Result<u64, Failure>;
+
     /// Notes that an operator has seen the entry, until it comes again, and records it in the admin
     /// log. An entry that is discarded already stays as it is. Returns `None` if there is no entry.
     ///

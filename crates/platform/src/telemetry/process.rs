@@ -1,6 +1,7 @@
-//! The CPU time and memory of the process, measured at each scrape.
+//! What the process uses, measured at each scrape, and when it was started.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -8,7 +9,20 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
+use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
+
+/// The unit of times in `/proc`: `USER_HZ`, which is the same on every machine that Rust's standard
+/// library knows.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// When this process was started, in seconds since the epoch. It is computed once, because the time
+/// of the machine's start, which it is counted from, follows the wall clock.
+static STARTED: LazyLock<Option<f64>> = LazyLock::new(|| {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let machine = std::fs::read_to_string("/proc/stat").ok()?;
+    Some(booted_in(&machine)? + ticks_in(&stat)? / TICKS_PER_SECOND)
+});
 
 /// Returns the CPU time of all threads of this process since its start, user and system.
 ///
@@ -30,7 +44,25 @@ fn resident_in(status: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Collects both under the names that all Prometheus client libraries use.
+/// Returns how many files and connections this process has open, or `None` where there is no
+/// `/proc`.
+fn open_files() -> Option<u64> {
+    Some(std::fs::read_dir("/proc/self/fd").ok()?.count() as u64)
+}
+
+/// The start of the process in ticks since that of the machine: `starttime`, the 22nd field of
+/// `/proc/PID/stat`. The second one, which is in parentheses, may contain anything.
+fn ticks_in(stat: &str) -> Option<f64> {
+    let (_, from_third) = stat.rsplit_once(") ")?;
+    from_third.split(' ').nth(19)?.parse().ok()
+}
+
+/// The start of the machine in seconds since the epoch: `btime` in `/proc/stat`.
+fn booted_in(stat: &str) -> Option<f64> {
+    stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+}
+
+/// Collects all that under the names that all Prometheus client libraries use.
 #[derive(Debug)]
 pub(super) struct ProcessNumbers;
 
@@ -44,17 +76,41 @@ impl Collector for ProcessNumbers {
             Some(&Unit::Seconds),
             cpu.metric_type(),
         )?)?;
-        let Some(bytes) = resident_bytes() else { return Ok(()) };
-        let resident = ConstGauge::new(bytes);
-        let help = "Resident memory of the process";
-        let kind = resident.metric_type();
-        resident.encode(encoder.encode_descriptor(
-            "process_resident_memory",
-            help,
-            Some(&Unit::Bytes),
-            kind,
-        )?)
+        let seconds = Some(Unit::Seconds);
+        let gauges = [
+            ("process_start_time", "When the process was started", seconds, *STARTED),
+            (
+                "process_resident_memory",
+                "Resident memory of the process",
+                Some(Unit::Bytes),
+                resident_bytes().map(as_gauge),
+            ),
+            (
+                "process_open_fds",
+                "Files and connections that are open",
+                None,
+                open_files().map(as_gauge),
+            ),
+            (
+                "process_max_fds",
+                "The most files and connections that may be open",
+                None,
+                getrlimit(Resource::Nofile).current.map(as_gauge),
+            ),
+        ];
+        for (name, help, unit, value) in gauges {
+            let Some(value) = value else { continue };
+            let gauge = ConstGauge::new(value);
+            let kind = gauge.metric_type();
+            gauge.encode(encoder.encode_descriptor(name, help, unit.as_ref(), kind)?)?;
+        }
+        Ok(())
     }
+}
+
+/// Gauges have floating point, which is exact up to 2⁵³.
+fn as_gauge(number: u64) -> f64 {
+    number as f64
 }
 
 #[cfg(test)]
@@ -94,6 +150,37 @@ mod tests {
             after = cpu(&render(&registry));
         }
         assert!(before > 0.0);
+    }
+
+    #[test]
+    fn a_scrape_shows_since_when_the_process_runs_and_what_it_has_open() {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(ProcessNumbers));
+        let text = render(&registry);
+        let gauge = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.and_then(|value| value.parse::<f64>().ok())
+                .unwrap_or_else(|| panic!("{name} is not in\n{text}"))
+        };
+        let now = std::fs::metadata("/proc/self").and_then(|own| own.modified()).expect("a time");
+        let now = now.duration_since(std::time::UNIX_EPOCH).expect("after it").as_secs_f64();
+        let age = now - gauge("process_start_time_seconds");
+        assert!((-2.0..3600.0).contains(&age), "it runs for {age} s");
+        let (open, most) = (gauge("process_open_fds"), gauge("process_max_fds"));
+        assert!(open >= 3.0 && open <= most, "{open} of {most}");
+        assert_eq!(
+            render(&registry).lines().filter(|line| line.starts_with("process_start")).count(),
+            1
+        );
+    }
+
+    #[test]
+    fn the_start_is_read_behind_a_name_that_looks_like_fields() {
+        let stat = "7 (a) 1 b) S 1 7 7 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 4 0 12345 1000 10";
+        assert_eq!(ticks_in(stat), Some(12345.0));
+        assert_eq!(ticks_in("7 (a) S 1 7"), None);
+        assert_eq!(booted_in("cpu 1 2\nbtime 1790000000\n"), Some(1_790_000_000.0));
+        assert_eq!(booted_in("cpu 1 2\n"), None);
     }
 
     #[test]

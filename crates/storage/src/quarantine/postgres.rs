@@ -37,8 +37,10 @@ const DISCARD: &str = concat!(
     columns!()
 );
 
+const UNSEEN: &str = "SELECT count(*) AS entries FROM quarantine WHERE discarded_at IS NULL";
+
 /// The statements of operators, to be tried.
-pub const STATEMENTS_POSTGRES: [&str; 4] = [LIST, FIND, FIND_WITH_BYTES, DISCARD];
+pub const STATEMENTS_POSTGRES: [&str; 5] = [LIST, FIND, FIND_WITH_BYTES, DISCARD, UNSEEN];
 
 #[async_trait]
 impl QuarantineTable for Database {
@@ -56,6 +58,12 @@ impl QuarantineTable for Database {
         let rows = self.read(async |snapshot| snapshot.query(FIND_WITH_BYTES, [&key]).await);
         let read = |row: &Row| Ok((entry(row)?, column(row, "bytes")?));
         rows.await?.first().map(read).transpose()
+    }
+
+    async fn unseen(&self) -> Result<u64, Failure> {
+        let rows = self.read(async |snapshot| snapshot.query(UNSEEN, []).await).await?;
+        let entries: i64 = rows.first().map_or(Ok(0), |row| column(row, "entries"))?;
+        Ok(u64::try_from(entries).unwrap_or(0))
     }
 
     async fn discard(

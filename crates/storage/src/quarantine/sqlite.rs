@@ -30,6 +30,16 @@ impl QuarantineTable for Database {
         .await
     }
 
+    async fn unseen(&self) -> Result<u64, Failure> {
+        self.read(|connection| {
+            let sql = "SELECT count(*) AS entries FROM quarantine WHERE discarded_at IS NULL";
+            let entries: i64 =
+                connection.prepare_cached(sql)?.query_row([], |row| row.get("entries"))?;
+            Ok(u64::try_from(entries).unwrap_or(0))
+        })
+        .await
+    }
+
     async fn discard(
         &self,
         id: EntryId,

@@ -4,12 +4,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use platform::failure::{Chain, Failure};
+use platform::telemetry::{Checkpoint, CheckpointResult};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::error::{OpenError, failure};
@@ -45,8 +48,8 @@ pub(super) struct Checkpoints {
     failing: bool,
 }
 
-/// The connection that has copied, and how many pages are left.
-type Copied = Result<(Connection, u32), Failure>;
+/// What the thread that copies returns: how it ended, and how long it took.
+type Copied = (Result<(Connection, u32), Failure>, Duration);
 
 impl Checkpoints {
     pub(super) fn new(files: Arc<Files>, broken: Broken) -> Self {
@@ -95,12 +98,16 @@ impl Checkpoints {
         }
         match copying {
             Some(copying) => {
-                let joined = self.join(copying);
+                let (joined, took) = self.join(copying);
                 self.report(joined.as_ref().err());
                 match joined {
-                    Ok(left) if left <= REST_PAGES || pages > TOO_LONG_PAGES => self.copy(writer),
-                    Err(fatal @ Failure::Fatal(_)) => Err(fatal),
-                    Ok(_) | Err(_) => Ok(()),
+                    Ok(left) if left <= REST_PAGES || pages > TOO_LONG_PAGES => {
+                        self.copy(writer, took)
+                    }
+                    joined => {
+                        self.count(joined.as_ref().ok().copied(), took);
+                        joined.map(drop).or_else(only_fatal)
+                    }
                 }
             }
             None if is_due => {
@@ -117,13 +124,31 @@ impl Checkpoints {
     ///
     /// As [`after_commit`](Self::after_commit).
     pub(super) fn after_commit_inline(&mut self, writer: &Connection) -> Result<(), Failure> {
-        if self.pages.load(Ordering::Relaxed) < DUE_PAGES { Ok(()) } else { self.copy(writer) }
+        if self.pages.load(Ordering::Relaxed) < DUE_PAGES {
+            return Ok(());
+        }
+        self.copy(writer, Duration::ZERO)
     }
 
-    fn copy(&mut self, writer: &Connection) -> Result<(), Failure> {
+    /// Copies what is left, after the thread took this long for the rest.
+    fn copy(&mut self, writer: &Connection, before: Duration) -> Result<(), Failure> {
+        let begun = Instant::now();
         let copied = copy(writer).map_err(failure);
+        let left = copied.as_ref().ok().map(|copied| copied.left);
+        self.count(left, before + begun.elapsed());
         self.report(copied.as_ref().err());
         copied.map(drop)
+    }
+
+    /// Reports a checkpoint that has ended; `left` is `None` if it failed.
+    fn count(&self, left: Option<u32>, took: Duration) {
+        let result = match left {
+            None => CheckpointResult::Failed,
+            Some(0) => CheckpointResult::Complete,
+            Some(_) => CheckpointResult::Partial,
+        };
+        let pages_left = left.unwrap_or_else(|| self.pages.load(Ordering::Relaxed));
+        self.files.report(Checkpoint { result, took, pages_left });
     }
 
     fn begin(&mut self) {
@@ -133,6 +158,7 @@ impl Checkpoints {
         let stop = self.stop.clone();
         let broken = self.broken.clone();
         let copying = move || {
+            let begun = Instant::now();
             let connection = idle.map_or_else(|| connect(&files), Ok);
             let copied = connection.and_then(|connection| {
                 let left = copy_most(&connection, &files, &pages, &stop)?;
@@ -142,7 +168,7 @@ impl Checkpoints {
             if let Err(fatal @ Failure::Fatal(_)) = &copied {
                 broken.get_or_init(|| fatal.clone());
             }
-            copied
+            (copied, begun.elapsed())
         };
         match std::thread::Builder::new().name("checkpoint".to_owned()).spawn(copying) {
             Ok(copying) => self.copying = Some(copying),
@@ -157,19 +183,19 @@ impl Checkpoints {
     /// [`Failure::Fatal`] if the disk failed meanwhile (R18).
     pub(super) fn end(&mut self) -> Result<(), Failure> {
         self.stop.store(true, Ordering::Relaxed);
-        let ended = self.copying.take().map_or(Ok(()), |copying| self.join(copying).map(drop));
+        let ended = self.copying.take().map_or(Ok(()), |copying| self.join(copying).0.map(drop));
         self.idle = None;
-        match ended {
-            Err(fatal @ Failure::Fatal(_)) => Err(fatal),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        ended.or_else(only_fatal)
     }
 
-    /// Returns how many pages are left.
-    fn join(&mut self, copying: JoinHandle<Copied>) -> Result<u32, Failure> {
-        let (connection, left) = copying.join().unwrap_or_else(|_| Err(panicked()))?;
-        self.idle = Some(connection);
-        Ok(left)
+    /// Returns how many pages are left, and how long the thread took.
+    fn join(&mut self, copying: JoinHandle<Copied>) -> (Result<u32, Failure>, Duration) {
+        let (copied, took) = copying.join().unwrap_or_else(|_| (Err(panicked()), Duration::ZERO));
+        let left = copied.map(|(connection, left)| {
+            self.idle = Some(connection);
+            left
+        });
+        (left, took)
     }
 
     /// Logs the first failure of all to copy, and that it works again.
@@ -212,7 +238,7 @@ fn copy_most(
 ) -> Result<u32, Failure> {
     let mut left = u32::MAX;
     for _ in 0..MAX_PASSES {
-        let copied = copy(connection).map_err(failure)?;
+        let Pass { copied, .. } = copy(connection).map_err(failure)?;
         // SQLite syncs the file only when it has copied all, which is what the writer does: it must
         // not find so much to sync.
         files.sync_database()?;
@@ -227,10 +253,24 @@ fn copy_most(
     Ok(left)
 }
 
-/// Copies what no reader of an older snapshot needs. Returns how many pages of the log are copied.
-fn copy(connection: &Connection) -> rusqlite::Result<u32> {
-    let (_, copied) = connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE)?;
-    Ok(u32::try_from(copied).unwrap_or(0))
+/// How many pages of the log are in the database after an attempt to copy it, and how many are not.
+#[derive(Clone, Copy, Debug)]
+struct Pass {
+    copied: u32,
+    left: u32,
+}
+
+/// Copies what no reader of an older snapshot needs.
+fn copy(connection: &Connection) -> rusqlite::Result<Pass> {
+    let (log, copied) = connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE)?;
+    // Both are -1 if there is no log.
+    let copied = u32::try_from(copied).unwrap_or(0);
+    Ok(Pass { copied, left: u32::try_from(log).unwrap_or(0).saturating_sub(copied) })
+}
+
+/// A failure of any other kind leaves the log longer until the next attempt.
+fn only_fatal(failure: Failure) -> Result<(), Failure> {
+    if matches!(failure, Failure::Fatal(_)) { Err(failure) } else { Ok(()) }
 }
 
 fn panicked() -> Failure {
@@ -243,7 +283,7 @@ fn panicked() -> Failure {
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     use platform::clock::{ManualClock, Timestamp};
@@ -309,17 +349,33 @@ mod tests {
         let (_folder, path, database) = database();
         write(&database, 1).await;
         let first = begun_anew(&path);
+        let ended = Arc::<Mutex<Vec<Checkpoint>>>::default();
+        let noted = ended.clone();
+        let note = move |checkpoint| noted.lock().expect("the list").push(checkpoint);
+        database.keeper().writer.files().observe(note);
+        let last = |result| {
+            let ended = ended.lock().expect("the list");
+            ended.last().copied().filter(|last| last.result == result)
+        };
         let reader = super::super::open_reader(&path).expect("a reader");
         reader.execute_batch("BEGIN; SELECT count(*) FROM a").expect("a snapshot");
         for _ in 0..20 {
             write(&database, DUE_PAGES / 10).await;
         }
+        let partial = testbed::eventually(PATIENCE, "a checkpoint that leaves some", async || {
+            write(&database, GROWTH_PAGES).await;
+            last(CheckpointResult::Partial)
+        });
+        let Checkpoint { took, pages_left, .. } = partial.await;
+        assert!(pages_left >= DUE_PAGES && took > Duration::ZERO, "{pages_left}, {took:?}");
         assert_eq!(begun_anew(&path), first);
         reader.execute_batch("COMMIT").expect("the end of the snapshot");
         for _ in 0..2 {
             write(&database, GROWTH_PAGES).await;
         }
         until_begun_anew(&database, &path, first).await;
+        let complete = last(CheckpointResult::Complete).expect("a checkpoint that leaves nothing");
+        assert_eq!(complete.pages_left, 0);
     }
 
     #[tokio::test]
@@ -362,7 +418,8 @@ mod tests {
         checkpoints.after_commit(&writer).expect("it begins");
         let copying = checkpoints.copying.take().expect("a thread");
         insert(&writer, 1);
-        let (connection, left) = copying.join().expect("no panic").expect("copied");
+        let (copied, _) = copying.join().expect("no panic");
+        let (connection, left) = copied.expect("copied");
         assert!(left <= REST_PAGES, "{left} pages are left for the writer");
         let after = std::fs::metadata(&path).expect("the file").len();
         assert!(after >= before + u64::from(DUE_PAGES) * 4096, "{after} bytes");
@@ -404,8 +461,9 @@ mod tests {
         checkpoints.after_commit(&writer).expect("it begins");
         assert!(checkpoints.failing);
         let copying = checkpoints.copying.take().expect("a thread");
-        let _ = copying.join().expect("no panic").expect("copied");
-        checkpoints.copy(&writer).expect("copied");
+        let (copied, took) = copying.join().expect("no panic");
+        drop(copied.expect("copied"));
+        checkpoints.copy(&writer, took).expect("copied");
         assert!(!checkpoints.failing);
     }
 
@@ -420,7 +478,7 @@ mod tests {
         std::fs::copy(folder.path().join("b.db"), &path).expect("replaced");
         checkpoints.after_commit(&writer).expect("it begins");
         let copying = checkpoints.copying.take().expect("a thread");
-        assert!(copying.join().expect("no panic").is_err());
+        assert!(copying.join().expect("no panic").0.is_err());
         assert!(checkpoints.broken.get().is_some());
     }
 

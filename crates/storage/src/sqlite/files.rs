@@ -1,14 +1,16 @@
 //! The files of one database: one service at a time uses them, and notices when somebody takes them
 //! away.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::UNIX_EPOCH;
 
 use platform::failure::Failure;
+use platform::telemetry::{Checkpoint, FileState};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tracing::warn;
@@ -38,6 +40,16 @@ pub(super) struct Files {
     lock_path: PathBuf,
     lock: File,
     database: File,
+    on_checkpoint: OnceLock<OnCheckpoint>,
+}
+
+/// Called after each checkpoint.
+struct OnCheckpoint(Box<dyn Fn(Checkpoint) + Send + Sync>);
+
+impl fmt::Debug for OnCheckpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnCheckpoint")
+    }
 }
 
 /// Device and inode: what a file is, whatever its path.
@@ -84,6 +96,7 @@ impl Files {
             lock_path,
             lock,
             database,
+            on_checkpoint: OnceLock::new(),
         })
     }
 
@@ -128,10 +141,30 @@ impl Files {
         self.database.sync_data().map_err(|error| Failure::Fatal(Arc::new(error)))
     }
 
-    /// The size of the log.
-    pub(super) fn log_bytes(&self) -> u64 {
+    /// The size of the database and of its log, and the room on its disk.
+    pub(super) fn state(&self) -> FileState {
         let [log, _] = &self.beside;
-        fs::metadata(log).map_or(0, |log| log.len())
+        let disk = rustix::fs::fstatvfs(&self.database);
+        let blocks = disk.map(|disk| (disk.f_frsize, disk.f_bavail, disk.f_blocks));
+        let (block, free, all) = blocks.unwrap_or_default();
+        FileState {
+            file_bytes: self.database.metadata().map_or(0, |file| file.len()),
+            log_bytes: fs::metadata(log).map_or(0, |log| log.len()),
+            // What is reserved for root is not counted.
+            disk_free_bytes: free.saturating_mul(block),
+            disk_size_bytes: all.saturating_mul(block),
+        }
+    }
+
+    /// Reports each checkpoint from now on. Only the first call counts.
+    pub(super) fn observe(&self, report: impl Fn(Checkpoint) + Send + Sync + 'static) {
+        self.on_checkpoint.get_or_init(|| OnCheckpoint(Box::new(report)));
+    }
+
+    pub(super) fn report(&self, checkpoint: Checkpoint) {
+        if let Some(OnCheckpoint(report)) = self.on_checkpoint.get() {
+            report(checkpoint);
+        }
     }
 
     /// Checks that the files are still those that the connections have open.

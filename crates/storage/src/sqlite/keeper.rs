@@ -1,8 +1,10 @@
 //! The worker that looks after a file while its service runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use platform::failure::Failure;
+use platform::telemetry::FileReport;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -23,7 +25,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Looks at the files until `shutdown`, and closes them. Reports the size of the log.
+    /// Looks at the files until `shutdown`, and closes them. Reports their state and their
+    /// checkpoints.
     ///
     /// # Errors
     ///
@@ -31,13 +34,18 @@ impl Keeper {
     /// cannot be trusted; the process must end (R18).
     pub async fn run(
         self,
-        log_size: impl Fn(u64),
+        report: impl Fn(FileReport) + Send + Sync + 'static,
         shutdown: CancellationToken,
     ) -> Result<(), Failure> {
         let (mut kept, mut growth) = (Ok(()), Growth::default());
+        let report = Arc::new(report);
+        let of_checkpoint = report.clone();
+        let observe = move |checkpoint| of_checkpoint(FileReport::Checkpoint(checkpoint));
+        self.writer.files().observe(observe);
         while kept.is_ok() && !shutdown.is_cancelled() {
-            let bytes = self.writer.files().log_bytes();
-            log_size(bytes);
+            let state = self.writer.files().state();
+            report(FileReport::State(state));
+            let bytes = state.log_bytes;
             if growth.is_worth_a_warning(bytes) {
                 let path = self.writer.files().path().display();
                 warn!(%path, mib = bytes / 1024 / 1024, "the log of the database grows, because a program has been reading the same snapshot for long, or the disk is full; end that program, such as sqlite3 or a backup, or make room, and the log shrinks");

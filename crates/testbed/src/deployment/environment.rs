@@ -1,11 +1,16 @@
 //! What the programs of a deployment are started with: broker, databases, network, clocks, disk.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::form::Form;
 use super::{data_in, lastro, launch};
+use crate::ports::Port;
 use crate::{Clock, Disk, Launch, Nats, Proxy, fresh_database};
+
+/// The programs with one service.
+const SERVICES: [&str; 2] = ["order-service", "inventory-service"];
 
 /// The URLs of two PostgreSQL databases.
 #[derive(Clone, Debug)]
@@ -29,6 +34,12 @@ pub struct Environment {
     /// Further variables of the programs with one service: the name of the program, the name of the
     /// variable, and its value.
     pub variables: Vec<(&'static str, &'static str, OsString)>,
+    /// The ports for the metrics of one replica of each service, which stay when the programs are
+    /// started again; `None` if they are served beside the API.
+    pub metrics_ports: Option<[Port; 2]>,
+    /// How many files and connections each program with one service may have open, if that is
+    /// limited.
+    pub open_files: Option<u64>,
     /// `None` if the data lies in files.
     pub databases: Option<Databases>,
     /// Whether the programs take the channel over from other databases.
@@ -49,6 +60,30 @@ impl Environment {
     pub async fn of(form: Form) -> Self {
         let broker = if form.has_broker() { Some(Nats::start().await) } else { None };
         Self { broker, ..Self::of_databases(form).await }
+    }
+
+    /// The same with ports for the metrics of `order-service` and `inventory-service`, whose auditors
+    /// take half of the time.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        for program in SERVICES {
+            self.variables.push((program, "LASTRO_AUDIT_SHARE", "2".into()));
+        }
+        self.metrics_ports = Some([Port::free(), Port::free()]);
+        self
+    }
+
+    /// The addresses of the metrics of each program, in an environment that is
+    /// [watched](Self::watched).
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not.
+    pub fn metrics(&self) -> [(&'static str, SocketAddr); 2] {
+        let [orders, inventory] = self.metrics_ports.as_ref().expect("it is watched");
+        let address = |port: &Port| SocketAddr::from(([127, 0, 0, 1], port.number));
+        let [its, other] = SERVICES;
+        [(its, address(orders)), (other, address(inventory))]
     }
 
     /// The databases that a form needs, without a broker.
@@ -129,10 +164,20 @@ impl Environment {
     /// How a program with one service is started.
     fn service(&self, name: &str, database_url: &str, folder: &Path, bus_url: &str) -> Launch {
         let launch = lastro(folder).args([name, "--listen", "127.0.0.1:0"]);
+        let limit = self.open_files.into_iter();
+        let launch = limit.fold(launch, |launch, files| launch.with_open_files(files, files));
         let launch = launch.args(["--database-url", database_url]);
         let its_own = self.variables.iter().filter(|(program, ..)| *program == name);
         let launch =
             its_own.fold(launch, |launch, (_, variable, value)| launch.env(variable, value));
+        let launch = match &self.metrics_ports {
+            Some(_) => {
+                let its = self.metrics().into_iter().find(|(program, _)| *program == name);
+                let (_, address) = its.expect("a program with one service");
+                launch.env("LASTRO_METRICS_LISTEN", address.to_string())
+            }
+            None => launch,
+        };
         match &self.bus_url_files {
             Some(files) => launch.env("LASTRO_BUS_URL_FILE", files.join(format!("{name}-bus-url"))),
             None => launch.args(["--bus-url", bus_url]),

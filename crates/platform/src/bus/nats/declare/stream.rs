@@ -32,6 +32,8 @@ pub(in super::super) struct Declared {
     pub(in super::super) max_bytes: usize,
     /// Whether it has room for the largest message that it takes.
     pub(in super::super) has_room: bool,
+    /// How many messages it holds, which are those that are not acknowledged.
+    pub(in super::super) messages: u64,
     /// Whether it was created or changed just now.
     pub(in super::super) is_changed: bool,
     /// What is not as it must be, and cannot be changed.
@@ -49,6 +51,7 @@ impl Declared {
             max_bytes: message.min(stream.saturating_sub(RECORD_BYTES)),
             has_room: left >= unlimited(found.max_bytes) / 2
                 && state.messages < unlimited(found.max_messages),
+            messages: state.messages,
             is_changed,
             remark,
         }
