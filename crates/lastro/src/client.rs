@@ -131,9 +131,10 @@ impl Client {
         let response = self.open(method.clone(), path, headers.clone(), body, by).await?;
         let (head, body) = response.into_parts();
         let late = |_| Lost { may_have_arrived: true, why: "no answer came in time".to_owned() };
-        let body = timeout_at(by, body.collect()).await.map_err(late)?.map_err(|error| {
-            Lost { may_have_arrived: true, why: Chain(&error).to_string() }
-        })?;
+        let body = timeout_at(by, body.collect())
+            .await
+            .map_err(late)?
+            .map_err(|error| Lost { may_have_arrived: true, why: Chain(&error).to_string() })?;
         Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
     }
 

@@ -91,9 +91,8 @@ mod tests {
 
     #[test]
     fn what_leaves_the_machine_unencrypted_can_be_read() {
-        let readable = |text: &str| {
-            text.parse::<BaseUrl>().expect("an address").is_readable_on_the_way()
-        };
+        let readable =
+            |text: &str| text.parse::<BaseUrl>().expect("an address").is_readable_on_the_way();
         assert!(readable("http://shop.example") && readable("http://192.0.2.1:80"));
         assert!(!readable("https://shop.example") && !readable("http://[::1]:8080"));
         assert!(!readable("http://localhost") && !readable("http://127.0.0.1:8080"));

@@ -93,7 +93,8 @@ impl ConnectArgs {
             (None, None) => return Ok(None),
         };
         let value = HeaderValue::from_str(&format!("Bearer {}", key.trim()));
-        let mut value = value.map_err(|_| UsageError("the key is not a line of ASCII".to_owned()))?;
+        let mut value =
+            value.map_err(|_| UsageError("the key is not a line of ASCII".to_owned()))?;
         value.set_sensitive(true);
         Ok(Some(value))
     }

@@ -153,26 +153,39 @@ fn hint(code: &str, problem: &Value, path: &str) -> Option<String> {
         }
         "forbidden" => {
             let scope = problem["required_scope"].as_str()?;
-            return Some(format!("the key needs the scope {}; see `lastro keys create`", clean(scope)));
+            return Some(format!(
+                "the key needs the scope {}; see `lastro keys create`",
+                clean(scope)
+            ));
         }
-        "order_not_found" => "`lastro orders list` shows the orders; a key of one customer sees theirs only",
+        "order_not_found" => {
+            "`lastro orders list` shows the orders; a key of one customer sees theirs only"
+        }
         "product_not_found" => "`lastro stock list --search TEXT` finds products",
-        "quarantine_entry_not_found" => "`lastro quarantine list` shows the messages of both services",
+        "quarantine_entry_not_found" => {
+            "`lastro quarantine list` shows the messages of both services"
+        }
         "not_found" if path.starts_with("/api/inventory") => {
             "the Inventory Service may be at another address: --inventory-url (LASTRO_INVENTORY_URL)"
         }
         "not_found" => "does --url name the Order Service, or a gateway to both services?",
         "nothing_pending" => "Inventory has answered; `lastro orders show` says where the order is",
-        "invalid_transition" | "already_paid" | "underpaid" | "payment_not_expected"
-        | "quantity_unavailable" | "refund_exceeds_payment" => {
-            "`lastro orders show` says what has happened to the order"
-        }
+        "invalid_transition"
+        | "already_paid"
+        | "underpaid"
+        | "payment_not_expected"
+        | "quantity_unavailable"
+        | "refund_exceeds_payment" => "`lastro orders show` says what has happened to the order",
         "order_busy" => "Inventory takes units from the order; try again when it has answered",
         "below_reserved" => "`lastro stock show` says which orders hold units of the product",
         "stock_changed" => "`lastro stock show` says what moved; count again",
-        "idempotency_key_reused" => "this key was used for another request; leave --idempotency-key out",
+        "idempotency_key_reused" => {
+            "this key was used for another request; leave --idempotency-key out"
+        }
         "invalid_cursor" => "the database was made anew or restored; begin without --after",
-        "misdirected_request" => "use the service's own name in --url, or add this one to allowed_hosts",
+        "misdirected_request" => {
+            "use the service's own name in --url, or add this one to allowed_hosts"
+        }
         "rate_limited" | "overloaded" => "try again later, with less at a time",
         "storage_full" => "make room on the disk of the service's database",
         "storage_unavailable" | "shutting_down" => "/readyz of the service says what is wrong",

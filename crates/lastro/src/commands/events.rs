@@ -20,8 +20,7 @@ const WAIT: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Refusals that pass by themselves.
-const PASSING: [&str; 4] =
-    ["storage_unavailable", "shutting_down", "overloaded", "rate_limited"];
+const PASSING: [&str; 4] = ["storage_unavailable", "shutting_down", "overloaded", "rate_limited"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -146,9 +145,14 @@ impl Feed {
         let answer = match context.client.once(&request, context.client.deadline()).await {
             Ok(answer) => answer,
             Err(lost) => {
-                let unreachable = Failed::unreachable(context.client.base_of(query.as_str()), &lost.why);
+                let unreachable =
+                    Failed::unreachable(context.client.base_of(query.as_str()), &lost.why);
                 let line = unreachable.first_line();
-                return Err(if is_begun { Trouble::Passing(line) } else { Trouble::Lasting(unreachable) });
+                return Err(if is_begun {
+                    Trouble::Passing(line)
+                } else {
+                    Trouble::Lasting(unreachable)
+                });
             }
         };
         if answer.status.is_success() {

@@ -12,8 +12,8 @@ use crate::output::{age, now, show, span, time};
 mod advice;
 mod change;
 mod look;
-mod receipt;
 mod place;
+mod receipt;
 mod show;
 
 pub(super) use show::deltas;

@@ -84,7 +84,8 @@ async fn list(context: &Context, args: &List) -> Result<(), Failed> {
 
 /// Says how many there are in all, and what to do about those that are old.
 async fn hint(context: &Context) -> Result<(), Failed> {
-    let page = context.client.page(&Query::of("/api/orders/pending").with("limit", Some(1))).await?;
+    let page =
+        context.client.page(&Query::of("/api/orders/pending").with("limit", Some(1))).await?;
     let oldest = page.whole["oldest_age_s"].as_f64().unwrap_or_default();
     note(format_args!("{} in all; the oldest is pending for {oldest:.1} s", page.whole["total"]));
     if oldest >= STUCK_S {

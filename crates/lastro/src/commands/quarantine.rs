@@ -131,7 +131,9 @@ async fn list(
     table.print()?;
     match (shown, seen) {
         (0, true) => note("no message was set aside"),
-        (0, false) => note("no message was set aside that nobody has seen; --seen shows the others"),
+        (0, false) => {
+            note("no message was set aside that nobody has seen; --seen shows the others")
+        }
         _ if context.json => {}
         _ => note(
             "hint: a message is a record and blocks nothing: what it asked for is sent again while \

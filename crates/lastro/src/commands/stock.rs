@@ -83,11 +83,9 @@ async fn list(context: &Context, args: &List) -> Result<(), Failed> {
         .with("q", args.search.as_ref())
         .with("ids", args.ids.as_ref())
         .with("low_stock", args.low.then_some(true));
-    let headings =
-        ["PRODUCT", "NAME", "ON HAND", "RESERVED", "QUARANTINED", "AVAILABLE", "LOW AT"];
-    let members = [
-        "product_id", "name", "on_hand", "reserved", "quarantined", "available", "low_stock_at",
-    ];
+    let headings = ["PRODUCT", "NAME", "ON HAND", "RESERVED", "QUARANTINED", "AVAILABLE", "LOW AT"];
+    let members =
+        ["product_id", "name", "on_hand", "reserved", "quarantined", "available", "low_stock_at"];
     let row = |product: &Value| members.map(|name| show(&product[name])).to_vec();
     show_list(context, &query, &args.list, "products", &headings, row).await.map(drop)
 }

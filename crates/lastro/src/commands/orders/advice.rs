@@ -79,7 +79,8 @@ fn in_flight(look: &Look) -> String {
         return "Inventory has answered just now: look again. If it stays like this, `lastro verify` checks the databases (INV-7).".to_owned();
     };
     if waiting < STUCK && look.set_aside.is_empty() {
-        return "In flight: Inventory has not answered yet. Look again in a few seconds.".to_owned();
+        return "In flight: Inventory has not answered yet. Look again in a few seconds."
+            .to_owned();
     }
     let stuck = format!("Stuck for {}.", span(waiting));
     let again = format!(
@@ -163,7 +164,8 @@ mod tests {
         must_say(&with("rejected"), &["not enough stock"]);
         must_say(&with("expired"), &["lastro orders pay O"]);
         must_say(&with("queued"), &["does not know the status queued"]);
-        let owing = json!({"order_id": "O", "status": "cancelled", "refund_due": 5, "currency": "BRL"});
+        let owing =
+            json!({"order_id": "O", "status": "cancelled", "refund_due": 5, "currency": "BRL"});
         must_say(&look(owing), &["BRL 5.00", "lastro orders refund O"]);
     }
 

@@ -221,8 +221,7 @@ impl Ship {
             ("number", json!(self.number)),
             ("url", json!(self.tracking_url)),
         ]);
-        let tracking =
-            if tracking.is_empty() { Value::Null } else { Value::Object(tracking) };
+        let tracking = if tracking.is_empty() { Value::Null } else { Value::Object(tracking) };
         let body = body(&[("lines", lines), ("tracking", tracking)]);
         let request = post(&self.id, "shipments", body).waiting(self.wait.wait);
         show_receipt(context, &request.idempotent(&self.key.key())?).await

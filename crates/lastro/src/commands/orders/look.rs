@@ -74,13 +74,8 @@ impl Look {
         let order = item(context, &format!("/api/orders/{}", segment(id))).await?;
         let path = format!("/api/inventory/reservations/{}", segment(id));
         let reservation = found(item(context, &path).await);
-        let mut look = Self {
-            order,
-            command: Found::Nothing,
-            reservation,
-            set_aside: Vec::new(),
-            now: now(),
-        };
+        let mut look =
+            Self { order, command: Found::Nothing, reservation, set_aside: Vec::new(), now: now() };
         if look.is_in_flight() {
             look.command = command(context, id).await;
             for service in ["orders", "inventory"] {

@@ -38,10 +38,7 @@ fn head(look: &Look) -> Result<(), Failed> {
     field("order", show(&order["order_id"]))?;
     field("status", format_args!("{}, for {}", show(&order["status"]), since("updated_at")))?;
     field("customer", show(&order["customer_id"]))?;
-    field(
-        "placed",
-        format_args!("{}, {} ago", time(&order["created_at"]), since("created_at")),
-    )?;
+    field("placed", format_args!("{}, {} ago", time(&order["created_at"]), since("created_at")))?;
     field("total", amount(&order["total"], text(order, "currency")))?;
     if let Some(payment) = Payment::of(&look.order.raw) {
         field("payment", payment)?;
@@ -93,7 +90,13 @@ fn units(look: &Look) -> Result<(), Failed> {
     let order = &look.order.value;
     line("")?;
     let mut table = Columns::new(&[
-        "PRODUCT", "PRICE", "ORDERED", "CANCELLED", "ALLOCATED", "SHIPPED", "RETURNED",
+        "PRODUCT",
+        "PRICE",
+        "ORDERED",
+        "CANCELLED",
+        "ALLOCATED",
+        "SHIPPED",
+        "RETURNED",
     ]);
     for item in items(&order["items"]) {
         let mut lines = items(&order["products"]).iter();

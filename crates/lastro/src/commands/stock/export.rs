@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn a_product_has_a_row_for_each_location() {
         let level = |at: &str, on_hand: u32| json!({"location_id": at, "on_hand": on_hand});
-        let product = |levels: Value| json!({"product_id": "M", "name": "a,b", "locations": levels});
+        let product =
+            |levels: Value| json!({"product_id": "M", "name": "a,b", "locations": levels});
         let rows = of_product(&product(json!([level("main", 3), level("store", 0)])));
         assert_eq!(rows, ["M,\"a,b\",3,main", "M,\"a,b\",0,store"]);
         assert_eq!(of_product(&product(json!([]))), ["M,\"a,b\",0,main"]);

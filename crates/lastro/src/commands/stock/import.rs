@@ -63,12 +63,8 @@ impl Import {
         // A file that cannot be read is refused before anything is sent.
         let size = upload::size(&self.file)?;
         let key = if self.dry_run { None } else { Some(self.key.key()) };
-        let mut progress = Progress {
-            bar: bar(size),
-            reported: 0,
-            is_read: true,
-            json: context.json,
-        };
+        let mut progress =
+            Progress { bar: bar(size), reported: 0, is_read: true, json: context.json };
         let repeats = if self.is_stdin() { 0 } else { REPEATS };
         let mut attempt = 0;
         let done = loop {

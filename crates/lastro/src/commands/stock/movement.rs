@@ -106,8 +106,7 @@ async fn movement(
         ("reference", json!(common.reference)),
     ];
     let given = all.iter().chain(own).filter(|(_, value)| !value.is_null());
-    let body: Map<_, _> =
-        given.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let body: Map<_, _> = given.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let path = format!("/api/inventory/products/{}/movements", segment(id));
     let request = Request::post(path, Value::Object(body).to_string());
     let request = request.idempotent(&common.key.key())?;

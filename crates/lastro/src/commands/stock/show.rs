@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::{Context, field, items, text};
 use crate::client::{Failed, Item, Query, segment};
-use crate::output::{Columns, age, line, now, note, show, span, time};
+use crate::output::{Columns, age, line, note, now, show, span, time};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Show {
@@ -79,7 +79,15 @@ impl Show {
     fn show_movements(&self, movements: &[Item]) -> Result<(), Failed> {
         line("the last movements, newest first; each says what the stock was after it:")?;
         let mut table = Columns::new(&[
-            "AT", "LOCATION", "NO", "KIND", "CHANGE", "ON HAND", "RESERVED", "AVAILABLE", "CAUSE",
+            "AT",
+            "LOCATION",
+            "NO",
+            "KIND",
+            "CHANGE",
+            "ON HAND",
+            "RESERVED",
+            "AVAILABLE",
+            "CAUSE",
             "BY",
         ]);
         for Item { value: movement, .. } in movements {
