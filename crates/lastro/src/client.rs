@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -32,7 +32,8 @@ mod retry;
 /// The body of a request: whole, or a stream.
 pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
-/// A client of both services.
+/// A client of both services. It follows no redirect, because the key is for one address, and uses
+/// no proxy.
 #[derive(Debug)]
 pub(crate) struct Client {
     http: HttpClient<HttpsConnector<HttpConnector>, Body>,
@@ -178,11 +179,5 @@ impl Client {
     /// When a request that begins now must be answered.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.timeout
-    }
-
-    /// Whether a status is a redirect, which this client does not follow: the key is for one
-    /// address.
-    pub(crate) fn is_redirect(status: StatusCode) -> bool {
-        status.is_redirection()
     }
 }

@@ -15,6 +15,7 @@ use platform::config::{UsageError, authorities};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::{BaseUrl, Client};
+use crate::output::note;
 
 /// How long a connection may take.
 const CONNECTING: Duration = Duration::from_secs(5);
@@ -72,7 +73,7 @@ impl ConnectArgs {
         let credential = self.credential()?;
         if credential.is_some() {
             for url in [&self.url, inventory].iter().filter(|it| it.is_readable_on_the_way()) {
-                eprintln!("warning: the key is sent to {url} unencrypted; use https://");
+                note(format_args!("warning: the key is sent to {url} unencrypted; use https://"));
             }
         }
         let mut client = Client::of(self.url.clone(), inventory.clone(), self.ca_file.as_deref())?;
@@ -116,7 +117,9 @@ fn read_key(file: &Path) -> Result<String, UsageError> {
     let mode = fs::metadata(file).map(|file| file.permissions().mode()).unwrap_or_default();
     if mode & 0o004 != 0 {
         let file = file.display();
-        eprintln!("warning: every user of this machine can read the key: chmod o-r {file}");
+        note(format_args!(
+            "warning: every user of this machine can read the key: chmod o-r {file}"
+        ));
     }
     Ok(key)
 }

@@ -5,7 +5,7 @@ use platform::config::UsageError;
 use platform::process::ProgramError;
 use serde_json::Value;
 
-use super::{Answer, BaseUrl, Client, Request};
+use super::{Answer, BaseUrl, Request};
 use crate::output::clean;
 
 /// The exit code if what the command names does not exist.
@@ -88,7 +88,7 @@ impl Failed {
         let code = answer.code();
         let lines = match problem["title"].as_str() {
             Some(title) => lines(title, &problem, path),
-            None if Client::is_redirect(answer.status) => format!(
+            None if answer.status.is_redirection() => format!(
                 "{method} {path} is redirected ({}), which is not followed\nhint: name the address \
                  that it leads to with --url",
                 answer.status

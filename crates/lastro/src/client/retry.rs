@@ -6,6 +6,7 @@ use http::Method;
 use tokio::time::{Instant, sleep};
 
 use super::{Answer, Client, Failed, Request};
+use crate::output::note;
 
 /// The pause before a request is sent again, unless the service names one. It doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -53,7 +54,7 @@ impl Client {
                     _ => Failed::unreachable(self.base_of(&request.path), &why),
                 });
             }
-            eprintln!("{why}; trying again");
+            note(format_args!("{why}; trying again"));
             sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -66,7 +66,7 @@ pub(super) struct Ship {
     #[arg(value_name = "ORDER")]
     id: String,
     /// Ship only these units; once for each product and location [default: all that it holds]
-    #[arg(long = "line", value_name = "PRODUCT:QUANTITY[@LOCATION]")]
+    #[arg(long = "line", value_name = "PRODUCT:QUANTITY[:LOCATION]")]
     lines: Vec<Units>,
     /// Who carries the parcel
     #[arg(long, value_name = "NAME")]
@@ -89,7 +89,7 @@ pub(super) struct Return {
     #[arg(value_name = "ORDER")]
     id: String,
     /// What came back; once for each product and location
-    #[arg(long = "line", value_name = "PRODUCT:QUANTITY[@LOCATION]", required = true)]
+    #[arg(long = "line", value_name = "PRODUCT:QUANTITY[:LOCATION]", required = true)]
     lines: Vec<Units>,
     /// What becomes of the units
     #[arg(
@@ -133,11 +133,13 @@ impl FromStr for Units {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let rule = || "must be PRODUCT:QUANTITY or PRODUCT:QUANTITY@LOCATION".to_owned();
-        let (product, rest) = text.split_once(':').ok_or_else(rule)?;
-        let (quantity, location) = match rest.split_once('@') {
-            Some((quantity, location)) => (quantity, Some(location.to_owned())),
-            None => (rest, None),
+        // Without an @, behind which a password could end.
+        let rule = || "must be PRODUCT:QUANTITY or PRODUCT:QUANTITY:LOCATION".to_owned();
+        let parts: Vec<_> = text.split(':').collect();
+        let (product, quantity, location) = match *parts {
+            [product, quantity] => (product, quantity, None),
+            [product, quantity, location] => (product, quantity, Some(location.to_owned())),
+            _ => return Err(rule()),
         };
         let quantity = quantity.parse().map_err(|_| rule())?;
         Ok(Self { product: product.to_owned(), quantity, location })
@@ -248,11 +250,11 @@ mod tests {
 
     #[test]
     fn units_are_of_a_product_and_perhaps_at_a_location() {
-        let units: Units = "a.b-c:12@main".parse().expect("units");
+        let units: Units = "a.b-c:12:main".parse().expect("units");
         let expected = json!({"product_id": "a.b-c", "quantity": 12, "location_id": "main"});
         assert_eq!(units.json(), expected);
         assert_eq!("789:1".parse::<Units>().expect("units").location, None);
-        for wrong in ["789", "789:", "789:-1", "789:1.5", "789@main"] {
+        for wrong in ["789", "789:", "789:-1", "789:1.5", "789:1:a:b"] {
             assert!(wrong.parse::<Units>().is_err(), "{wrong}");
         }
     }

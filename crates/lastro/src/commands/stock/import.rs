@@ -46,6 +46,8 @@ enum Attempt {
     Done(Value),
     /// Without one: what was counted is not known.
     Cut(String),
+    /// It did not begin: the import of a connection that was lost may still be running.
+    Busy(Failed),
 }
 
 /// What was printed so far.
@@ -66,19 +68,26 @@ impl Import {
         let mut progress =
             Progress { bar: bar(size), reported: 0, is_read: true, json: context.json };
         let repeats = if self.is_stdin() { 0 } else { REPEATS };
-        let mut attempt = 0;
+        let mut attempts = 0;
+        let mut cut = None::<String>;
         let done = loop {
-            let why = match self.attempt(context, key.as_deref(), &mut progress).await? {
+            let attempt = self.attempt(context, key.as_deref(), &mut progress, cut.is_none());
+            let (why, error) = match attempt.await? {
                 Attempt::Done(done) => break done,
-                Attempt::Cut(why) => why,
+                Attempt::Cut(why) => {
+                    cut = Some(why.clone());
+                    let error = self.unknown(key.as_deref(), &why);
+                    (why, error)
+                }
+                Attempt::Busy(error) => (error.first_line(), error),
             };
-            attempt += 1;
-            if attempt > repeats {
+            attempts += 1;
+            if attempts > repeats {
                 progress.bar.abandon();
-                return Err(self.unknown(key.as_deref(), &why));
+                return Err(cut.map_or(error, |why| self.unknown(key.as_deref(), &why)));
             }
             progress.bar.suspend(|| note(format_args!("{why}; sending the file again")));
-            sleep(PAUSE * attempt).await;
+            sleep(PAUSE * attempts).await;
         };
         progress.bar.finish_and_clear();
         self.end(&done, progress.json, progress.is_read)
@@ -93,6 +102,7 @@ impl Import {
         context: &Context,
         key: Option<&str>,
         progress: &mut Progress,
+        is_first: bool,
     ) -> Result<Attempt, Failed> {
         let deadline = Instant::now() + LONGEST;
         progress.bar.set_position(0);
@@ -104,7 +114,7 @@ impl Import {
         let opened = context.client.open(Method::POST, path, headers, body, deadline).await;
         let response = match opened {
             Ok(response) => response,
-            Err(lost) if !lost.may_have_arrived && progress.reported == 0 => {
+            Err(lost) if !lost.may_have_arrived && is_first => {
                 return Err(Failed::unreachable(context.client.base_of(path), &lost.why));
             }
             Err(lost) => return Ok(Attempt::Cut(lost.why)),
@@ -113,7 +123,9 @@ impl Import {
             let (head, body) = response.into_parts();
             let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             let answer = Answer { status: head.status, headers: head.headers, body };
-            return Err(Failed::refused(&Method::POST, path, &answer));
+            let refused = Failed::refused(&Method::POST, path, &answer);
+            let is_busy = matches!(refused.code(), Some("rate_limited" | "overloaded"));
+            return if is_busy { Ok(Attempt::Busy(refused)) } else { Err(refused) };
         }
         progress.read(response.into_body(), deadline).await
     }

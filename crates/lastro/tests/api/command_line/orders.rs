@@ -74,7 +74,7 @@ async fn an_order_is_paid_shipped_returned_refunded_and_cancelled() {
     must_contain(&paid, &["confirmed", "payment       paid, amount 30.00, paid 30.00"]);
     let cancelled = ["orders", "cancel", id, "--line", "MUG:1", "--reason", "too many"];
     must_contain(&printed(&shop, &cancelled).await, &["refund due 10.00"]);
-    let ship = ["orders", "ship", id, "--line", "MUG:1@main", "--carrier", "Correios"];
+    let ship = ["orders", "ship", id, "--line", "MUG:1:main", "--carrier", "Correios"];
     must_contain(&printed(&shop, &ship).await, &["shipped, 1 × MUG at main"]);
     let fulfilled = printed(&shop, &["orders", "fulfill", id]).await;
     must_contain(&fulfilled, &["status        fulfilled"]);
