@@ -46,6 +46,11 @@ fn head(look: &Look) -> Result<(), Failed> {
     if let Some(owed) = owed(order) {
         field("owed", owed)?;
     }
+    // By this id, a collector of traces finds what the last traced request caused.
+    let traced = items(&order["history"]).iter().rev();
+    if let Some(trace) = traced.filter_map(|entry| entry["trace_id"].as_str()).next() {
+        field("trace", show(&trace.into()))?;
+    }
     Ok(())
 }
 

@@ -185,7 +185,7 @@ impl Import {
             return Ok(());
         }
         Err(Failed::line(format!(
-            "{failed} rows were refused\nhint: correct them in the file, and import it again{}",
+            "{failed} of {rows} rows refused\nhint: correct them in the file, and import it again{}",
             if self.dry_run { "" } else { " with a new key" }
         )))
     }

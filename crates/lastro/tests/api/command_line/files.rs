@@ -67,7 +67,7 @@ async fn rows_that_are_refused_are_named_and_the_others_are_counted_once() {
     let ended = run(&shop, &import).await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
     must_contain(&ended.stdout, &["line 3, product nope: ", "line 4", "2 refused"]);
-    must_contain(&ended.stderr, &["error: 2 rows were refused", "hint: "]);
+    must_contain(&ended.stderr, &["error: 2 of 3 rows refused", "hint: "]);
     assert_eq!(shop.levels("MUG").await[0], 5);
 
     let again = run(&shop, &[&import[..], &["--json"]].concat()).await;
