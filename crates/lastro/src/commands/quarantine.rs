@@ -129,17 +129,18 @@ async fn list(
         }
     }
     table.print()?;
-    match (shown, seen) {
-        (0, true) => note("no message was set aside"),
-        (0, false) => {
-            note("no message was set aside that nobody has seen; --seen shows the others")
-        }
-        _ if context.json => {}
-        _ => note(
+    if shown == 0 {
+        note(if seen {
+            "no message was set aside"
+        } else {
+            "no message was set aside that nobody has seen; --seen shows the others"
+        });
+    } else if !context.json {
+        note(
             "hint: a message is a record and blocks nothing: what it asked for is sent again while \
              it is pending. `lastro quarantine show ID` shows it, `retry ID` sends the order's \
              command now, `discard ID` marks it as seen",
-        ),
+        );
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::output::print_line;
-use crate::client::{Answer, Client, Failed, Lost, Request};
+use crate::client::{Answer, Client, Lost, Request};
 
 /// The time between two polls of an order in flight.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -69,7 +69,7 @@ impl DemoClient {
         let mut request = Request::post(path, body.to_string());
         for (name, value) in headers {
             print_line(format_args!("{name}: {value}"))?;
-            request = request.header(name, value).map_err(reason)?;
+            request = request.header(name, value).map_err(|error| anyhow!(error.first_line()))?;
         }
         print_line(format_args!("{}\n", pretty(body)))?;
         let Answer { status, headers, body } = self.once(&request).await?;
@@ -128,10 +128,6 @@ impl DemoClient {
         let answer = self.0.once(request, self.0.deadline()).await;
         answer.map_err(|Lost { why, .. }| anyhow!(why))
     }
-}
-
-fn reason(failed: Failed) -> anyhow::Error {
-    anyhow!(failed.first_line())
 }
 
 pub(super) fn pretty(value: &Value) -> String {

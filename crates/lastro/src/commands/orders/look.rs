@@ -77,9 +77,11 @@ impl Look {
         let mut look =
             Self { order, command: Found::Nothing, reservation, set_aside: Vec::new(), now: now() };
         if look.is_in_flight() {
-            look.command = command(context, id).await;
+            // As the service writes it: the user may have written it in capitals.
+            let id = text(&look.order.value, "order_id").to_owned();
+            look.command = command(context, &id).await;
             for service in ["orders", "inventory"] {
-                look.set_aside.extend(set_aside(context, service, id).await);
+                look.set_aside.extend(set_aside(context, service, &id).await);
             }
         }
         Ok(look)

@@ -7,8 +7,11 @@ use super::printed;
 /// Runs a line of the shell in which `lastro` is the program under test.
 async fn shell(shop: &Deployment, line: &str, variables: &[(&str, &str)]) -> Ended {
     let line = line.replace("lastro", &format!("'{}'", program_under_test().display()));
-    let url = format!("http://{}", shop.programs.address_of("/api/orders"));
-    let launch = Launch::of("bash", shop.folder()).args(["-c", &line]).env("LASTRO_URL", url);
+    let url = |path: &str| format!("http://{}", shop.programs.address_of(path));
+    let launch = Launch::of("bash", shop.folder())
+        .args(["-c", &line])
+        .env("LASTRO_URL", url("/api/orders"))
+        .env("LASTRO_INVENTORY_URL", url("/api/inventory/products"));
     let launch = variables.iter().fold(launch, |launch, (name, value)| launch.env(name, *value));
     launch.to_end().await
 }
