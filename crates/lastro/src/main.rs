@@ -3,16 +3,19 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use platform::process::{bus_url_help, listen_help, run_to_exit};
 
 mod admin_log;
 mod audit;
 mod backup;
 mod bench;
+mod client;
+mod commands;
 mod demo;
 mod keys;
 mod migrate;
+mod output;
 mod pair;
 mod repair;
 mod restore;
@@ -58,6 +61,20 @@ enum Command {
     Keys(keys::Args),
     /// Migrate PostgreSQL schemas as their owner, for services whose role may not
     Migrate(migrate::Args),
+    /// List, place, change and explain orders, over HTTP
+    Orders(commands::orders::Args),
+    /// List, move, count, import, export and explain stock, over HTTP
+    Stock(Box<commands::stock::Args>),
+    /// List the commands that wait for Inventory's answer, over HTTP; `retry` sends one now
+    Pending(commands::pending::Args),
+    /// List, show, retry and discard messages that were set aside, over HTTP
+    Quarantine(commands::quarantine::Args),
+    /// Print what happened to orders or stock, over HTTP; with --follow as it happens
+    Events(commands::events::Args),
+    /// Print the completions of a shell
+    Completions(commands::shell::Completions),
+    /// Write the manual pages
+    Man(commands::shell::Man),
     /// Run the Order Service alone
     #[command(hide = true)]
     OrderService(orders::Args),
@@ -81,6 +98,13 @@ fn main() -> ExitCode {
         Some(Command::Repair(args)) => repair::run(args).await,
         Some(Command::Keys(args)) => keys::run(args).await,
         Some(Command::Migrate(args)) => migrate::run(args).await,
+        Some(Command::Orders(args)) => commands::orders::run(args).await,
+        Some(Command::Stock(args)) => commands::stock::run(*args).await,
+        Some(Command::Pending(args)) => commands::pending::run(args).await,
+        Some(Command::Quarantine(args)) => commands::quarantine::run(args).await,
+        Some(Command::Events(args)) => commands::events::run(args).await,
+        Some(Command::Completions(args)) => args.print(Cli::command()),
+        Some(Command::Man(args)) => args.write(Cli::command()),
         Some(Command::OrderService(args)) => orders::run(args).await,
         Some(Command::InventoryService(args)) => inventory::run(args).await,
         Some(Command::NullServer(args)) => bench::null_server::run(args).await,

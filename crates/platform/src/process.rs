@@ -28,7 +28,7 @@ const DEFAULT_ADDRESS_REQUESTS: u32 = 32;
 /// The least number of files and connections that a serving program must be allowed to open.
 const MIN_OPEN_FILES: u64 = 128;
 
-/// Why a program failed, in one line. Each kind has the exit code that shells expect.
+/// Why a program failed, in one line if it serves. Each kind has the exit code that shells expect.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
     /// It was started wrongly. Exit code 2.
@@ -37,6 +37,14 @@ pub enum ProgramError {
     /// It failed while it ran, as the line says. Exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// It ended with an exit code of its own, and lines that say why and what to do.
+    #[error("{lines}")]
+    Ended {
+        /// The exit code, which is not 0.
+        code: u8,
+        /// What is printed on standard error.
+        lines: String,
+    },
 }
 
 impl ProgramError {
@@ -95,6 +103,7 @@ fn report(error: &ProgramError) -> ExitCode {
     match error {
         ProgramError::Usage(_) => ExitCode::from(2),
         ProgramError::Failed(_) => ExitCode::FAILURE,
+        ProgramError::Ended { code, .. } => ExitCode::from(*code),
     }
 }
 

@@ -1,25 +1,22 @@
-//! The demo's HTTP client of both services, which can print its requests and responses.
+//! What the demo asks the services. It can print its requests and responses.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
-use reqwest::{Client, RequestBuilder, Response};
+use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::output::print_line;
+use crate::client::{Answer, Client, Lost, Request};
 
 /// The time between two polls of an order in flight.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// An HTTP client of both services at one address.
+/// A client of both services at one address.
 #[derive(Debug)]
-pub(super) struct DemoClient {
-    client: Client,
-    base: String,
-}
+pub(super) struct DemoClient(Client);
 
 /// One product's stock over all locations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,27 +40,22 @@ impl fmt::Display for Stock {
 
 impl DemoClient {
     pub(super) fn at(address: SocketAddr) -> anyhow::Result<Self> {
-        // The services close a connection that is idle for 10 s. Dropping it earlier avoids sending
-        // a request on a connection that is being closed.
-        let builder = Client::builder().no_proxy().timeout(Duration::from_secs(40));
-        let client = builder.pool_idle_timeout(Duration::from_secs(5)).build()?;
-        Ok(Self { client, base: format!("http://{address}") })
+        let base = format!("http://{address}").parse().map_err(|error: String| anyhow!(error))?;
+        Ok(Self(Client::at(base)?))
     }
 
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        answer(self.client.get(self.url(path))).await.with_context(|| format!("GET {path}"))
+        self.ask(Request::get(path)).await.with_context(|| format!("GET {path}"))
     }
 
     pub(super) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        answer(self.client.put(self.url(path)).json(body))
-            .await
-            .with_context(|| format!("PUT {path}"))
+        let request = Request::put(path, body.to_string());
+        self.ask(request).await.with_context(|| format!("PUT {path}"))
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        answer(self.client.post(self.url(path)).json(body))
-            .await
-            .with_context(|| format!("POST {path}"))
+        let request = Request::post(path, body.to_string());
+        self.ask(request).await.with_context(|| format!("POST {path}"))
     }
 
     /// Posts, and prints the request and the response.
@@ -74,19 +66,18 @@ impl DemoClient {
         headers: &[(&'static str, &'static str)],
     ) -> anyhow::Result<Value> {
         print_line(format_args!("POST {path}"))?;
-        let mut request = self.client.post(self.url(path)).json(body);
+        let mut request = Request::post(path, body.to_string());
         for (name, value) in headers {
             print_line(format_args!("{name}: {value}"))?;
-            request = request.header(*name, *value);
+            request = request.header(name, value).map_err(|error| anyhow!(error.first_line()))?;
         }
         print_line(format_args!("{}\n", pretty(body)))?;
-        let response = request.send().await?;
-        let status = response.status();
+        let Answer { status, headers, body } = self.once(&request).await?;
         print_line(format_args!("{status}"))?;
-        if let Some(location) = response.headers().get("location") {
+        if let Some(location) = headers.get("location") {
             print_line(format_args!("location: {}", location.to_str()?))?;
         }
-        let body: Value = response.json().await?;
+        let body: Value = serde_json::from_slice(&body)?;
         print_line(format_args!("{}\n", pretty(&body)))?;
         ensure!(status.is_success(), "the status of the response is {status}");
         Ok(body)
@@ -125,17 +116,18 @@ impl DemoClient {
         }
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+    async fn ask(&self, request: Request) -> anyhow::Result<Value> {
+        let Answer { status, body, .. } = self.once(&request).await?;
+        let body: Value = serde_json::from_slice(&body)?;
+        ensure!(status.is_success(), "{status}: {body}");
+        Ok(body)
     }
-}
 
-async fn answer(request: RequestBuilder) -> anyhow::Result<Value> {
-    let response: Response = request.send().await?;
-    let status = response.status();
-    let body: Value = response.json().await?;
-    ensure!(status.is_success(), "{status}: {body}");
-    Ok(body)
+    /// Sends a request once: the demo shows what happens, and repeats nothing.
+    async fn once(&self, request: &Request) -> anyhow::Result<Answer> {
+        let answer = self.0.once(request, self.0.deadline()).await;
+        answer.map_err(|Lost { why, .. }| anyhow!(why))
+    }
 }
 
 pub(super) fn pretty(value: &Value) -> String {

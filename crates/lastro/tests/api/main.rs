@@ -10,6 +10,7 @@ mod asyncapi;
 mod browsers;
 mod bus;
 mod changes;
+mod command_line;
 mod connections;
 mod docs;
 mod feed;

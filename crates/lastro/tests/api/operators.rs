@@ -58,7 +58,13 @@ async fn a_command_that_waits_is_listed_and_sent_again_when_an_operator_asks() {
 }
 
 /// Puts an entry into the quarantine of a service, past the service.
-fn set_aside(shop: &Deployment, service: &str, key: &str, subject: Option<&str>, last_at: i64) {
+pub(crate) fn set_aside(
+    shop: &Deployment,
+    service: &str,
+    key: &str,
+    subject: Option<&str>,
+    last_at: i64,
+) {
     let subject = subject.map_or("NULL".to_owned(), |subject| format!("'{subject}'"));
     let insert = format!(
         "INSERT INTO quarantine (key, subject, kind, reason, length, count, first_at, last_at, bytes)
