@@ -165,7 +165,7 @@ impl BatchState {
     ) -> (Order, Option<AllocateStock>) {
         let before = order.registers.intent.revision;
         for event in events {
-            order = self.record(order, event, context.traceparent.clone());
+            order = self.record(order, event, context);
         }
         let pending = self.changes[&order.order_id].pending.as_ref();
         let pending = pending.filter(|_| order.registers.intent.revision > before);
@@ -186,7 +186,7 @@ impl BatchState {
                 let decided_at_micros = answer.decided_at_micros;
                 let event = Event::settled(&order.registers, &answer.facts, decided_at_micros);
                 let purpose = order.registers.purpose;
-                let order = self.record(order, event, None);
+                let order = self.record(order, event, &RequestContext::default());
                 let receipt = order.receipt();
                 DecidedOrder::silent(OrderOutcome::Settled { receipt, purpose })
             }
@@ -194,7 +194,7 @@ impl BatchState {
     }
 
     /// Adds an entry to the history of an order, and returns the order after it.
-    fn record(&mut self, mut order: Order, event: Event, traceparent: Option<String>) -> Order {
+    fn record(&mut self, mut order: Order, event: Event, context: &RequestContext) -> Order {
         let from = Origin::Stored {
             last_seq: order.last_seq,
             in_flight: order.registers.in_flight(),
@@ -212,9 +212,11 @@ impl BatchState {
         if rises {
             order.digest = order.registers.sent_intent().digest();
         }
-        let entry = Entry { seq, status: order.status(), at_micros: self.now_micros, event };
+        let (status, at_micros, trace_id) = (order.status(), self.now_micros, context.trace_id());
+        let entry = Entry { seq, status, at_micros, event, trace_id };
         order.history_bytes += entry.approximate_bytes();
         let kind = EntryKind::of(before, &entry);
+        let traceparent = rises.then(|| context.traceparent.clone()).flatten();
         let pending = rises.then(|| self.pending(&order, traceparent)).flatten();
         let change = self.changes.entry(order_id).or_insert_with(|| OrderChange {
             order_id,

@@ -6,6 +6,7 @@ use super::changes::{RequestKey, Tracking};
 use super::order::Terms;
 use super::registers::{Misfit, Registers};
 use super::status::{Purpose, Status};
+use super::trace::TraceId;
 
 pub use kind::EntryKind;
 
@@ -25,6 +26,8 @@ pub struct Entry {
     pub at_micros: i64,
     /// What happened.
     pub event: Event,
+    /// The trace of the request that caused the entry, if it is exported.
+    pub trace_id: Option<TraceId>,
 }
 
 impl Entry {
@@ -32,6 +35,7 @@ impl Entry {
     pub(super) fn approximate_bytes(&self) -> usize {
         const ENTRY: usize = 150;
         const LINE: usize = 40;
+        const TRACE: usize = 45;
         let lines = match &self.event {
             Event::Intended(intended) => {
                 let wanted = intended.wanted.as_ref().map_or(0, |wanted| wanted.iter().len());
@@ -45,7 +49,8 @@ impl Entry {
             }
             Event::Paid { .. } | Event::Refunded { .. } | Event::Tracked { .. } => 0,
         };
-        ENTRY + lines * LINE
+        let trace = self.trace_id.map_or(0, |_| TRACE);
+        ENTRY + lines * LINE + trace
     }
 }
 

@@ -1,4 +1,4 @@
-//! Logs on standard error, and metrics for Prometheus.
+//! Logs on standard error, metrics for Prometheus, and traces.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 pub mod process;
+pub mod traces;
 
 use crate::audit::AuditNumbers;
 use crate::relay::Attempt;

@@ -21,6 +21,7 @@ mod replicas;
 mod signatures;
 mod standby;
 mod tls;
+mod traces;
 
 /// Units of each product: more than is ever ordered.
 const STOCK: u32 = 1_000_000;

@@ -7,6 +7,7 @@ use orders_core::order::{CustomerId, Terms};
 use orders_core::payment::Balance;
 use orders_core::registers::Registers;
 use orders_core::status::Status;
+use orders_core::trace::TraceId;
 use platform::failure::Failure;
 
 /// An order, or why it cannot be read.
@@ -31,6 +32,8 @@ pub struct OrderView {
     pub shortages: Vec<Shortage>,
     /// Who placed it; `None` if clients are not asked who they are.
     pub actor: Option<String>,
+    /// The trace of the request that placed it, if it is exported.
+    pub trace_id: Option<TraceId>,
     /// The entries of its history after the first, oldest first.
     pub history: Vec<Entry>,
     /// When it was accepted, in microseconds since the epoch.
@@ -46,7 +49,7 @@ impl OrderView {
         terms: Terms,
         registers: Registers,
         history: Vec<Entry>,
-        actor: Option<String>,
+        (actor, trace_id): (Option<String>, Option<TraceId>),
         created_at_micros: i64,
         updated_at_micros: i64,
     ) -> Self {
@@ -63,6 +66,7 @@ impl OrderView {
             allocated: last_allocated(&history),
             shortages,
             actor,
+            trace_id,
             history,
             created_at_micros,
             updated_at_micros,
@@ -81,7 +85,7 @@ impl OrderView {
             self.terms.clone(),
             registers,
             history,
-            self.actor.clone(),
+            (self.actor.clone(), self.trace_id),
             self.created_at_micros,
             last_at.unwrap_or(self.created_at_micros),
         ))

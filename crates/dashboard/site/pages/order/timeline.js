@@ -2,7 +2,7 @@
 import { html, useMemo } from '../../html.js';
 import { isAbsent } from '../../api.js';
 import { Ago, between, duration, list, money, precise, t } from '../../text.js';
-import { Card, Status } from '../../ui.js';
+import { Card, Copy, Status } from '../../ui.js';
 import { returnLine } from './returns.js';
 import { unitsAt } from './shipments.js';
 
@@ -47,13 +47,16 @@ export function Timeline({ order, reservation, known }) {
     <//>`;
 }
 
-// What an entry says beside its name: the units or the money, by whom, and why.
+// What an entry says beside its name: the units or the money, by whom, why, and in which trace.
 function Said({ entry, order, known }) {
-    const { change, actor, reason } = entry;
+    const { change, actor, reason, trace_id: trace } = entry;
     const parts = [change && whatOf(change, order, known), actor && actor !== 'system' && t('event.by', { who: actor }),
-        reason && html`<q>${reason}</q>`].filter(Boolean);
+        reason && html`<q>${reason}</q>`, trace && html`<${Trace} id=${trace} />`].filter(Boolean);
     return parts.map((its, at) => html`${at > 0 && ' · '}${its}`);
 }
+
+const Trace = ({ id }) => html`${t('event.trace')} <span class="mono id" translate="no">${id}</span>
+    <${Copy} text=${id} label=${t('event.trace.copy')} />`;
 
 function whatOf({ type, amount, reference, lines, tracking }, order, known) {
     if (reference !== undefined) return t('event.money', { amount: money(amount, order.currency), reference });
