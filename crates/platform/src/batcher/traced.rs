@@ -82,3 +82,62 @@ impl BatchSpans {
         self.commands.iter_mut().for_each(|span| span.fail(kind));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use opentelemetry::trace::Status;
+    use opentelemetry_sdk::trace::Sampler;
+
+    use super::*;
+    use crate::telemetry::traces::tests::{NOT_SAMPLED, SAMPLED, context, traces};
+
+    /// Commits messages, which are their trace contexts.
+    struct Messages;
+
+    #[async_trait]
+    impl Commit<&'static str, ()> for Messages {
+        async fn commit(&self, batch: Arc<[&'static str]>) -> Result<Vec<()>, Failure> {
+            Ok(vec![(); batch.len()])
+        }
+
+        fn traced(&self) -> Option<TracedCommits> {
+            Some(TracedCommits { name: "commit messages", engine: "none" })
+        }
+
+        fn traced_command<'c>(&self, command: &'c &'static str) -> Option<TracedCommand<'c>> {
+            Some(TracedCommand { name: "decide", traceparent: Some(*command), subject: None })
+        }
+    }
+
+    #[test]
+    fn a_commit_and_the_commands_of_exported_traces_link_to_each_other() {
+        let (traces, kept) = traces(Sampler::AlwaysOff);
+        let request = traces.begin(Kind::Server, "request".to_owned(), Some(&context(SAMPLED)));
+        let commands = [(&SAMPLED, None), (&NOT_SAMPLED, None), (&"none", Some(request.context()))];
+        let mut spans = BatchSpans::begin(&traces, &Messages, commands.into_iter()).expect("some");
+        spans.fail(&Failure::Full(Arc::new(std::io::Error::other("full"))));
+        drop(spans);
+        let ended = kept.take();
+        let [commit, of_message, of_request] = &ended[..] else { panic!("{ended:?}") };
+        assert_eq!((commit.name.as_ref(), of_message.name.as_ref()), ("commit messages", "decide"));
+        assert_eq!(of_message.parent_span_id, context(SAMPLED).span_id());
+        assert_eq!(of_request.parent_span_id, request.context().span_id());
+        let links: Vec<_> = commit.links.iter().map(|link| &link.span_context).collect();
+        assert_eq!(links, [&of_message.span_context, &of_request.span_context]);
+        for span in [of_message, of_request] {
+            assert_eq!(span.links.links[0].span_context, commit.span_context);
+            assert_eq!(span.status, Status::error(""));
+        }
+    }
+
+    #[test]
+    fn a_commit_without_an_exported_trace_has_no_span() {
+        let (traces, kept) = traces(Sampler::AlwaysOn);
+        let commands = [(&NOT_SAMPLED, None), (&"none", None)];
+        assert!(BatchSpans::begin(&traces, &Messages, commands.into_iter()).is_none());
+        assert_eq!(kept.take(), []);
+    }
+}

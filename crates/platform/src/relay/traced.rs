@@ -51,6 +51,9 @@ impl MessageSpans {
     /// The spans of each batch. Batches have so many messages each, in their order, and those that
     /// are left out are in none.
     pub(super) fn of_batches(self, counts: &[usize], left_out: &[usize]) -> Vec<Vec<Span>> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
         let (gone, sent): (Vec<_>, Vec<_>) =
             self.0.into_iter().enumerate().partition(|(index, _)| left_out.contains(index));
         fail(gone.into_iter().filter_map(|(_, span)| span), "too_large");
@@ -62,4 +65,34 @@ impl MessageSpans {
 /// Ends the spans of messages that were not published.
 pub(super) fn fail(spans: impl IntoIterator<Item = Span>, kind: &'static str) {
     spans.into_iter().for_each(|mut span| span.fail(kind));
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_sdk::trace::Sampler;
+
+    use super::*;
+    use crate::telemetry::traces::tests::{SAMPLED, context, traces};
+
+    #[test]
+    fn each_span_goes_with_the_batch_of_its_message() {
+        let (traces, kept) = traces(Sampler::AlwaysOn);
+        let begin = |name: &str| {
+            Some(traces.begin(Kind::Producer, name.to_owned(), Some(&context(SAMPLED))))
+        };
+        let spans =
+            MessageSpans(vec![begin("a"), begin("too large"), None, begin("b"), begin("c")]);
+        let names = || kept.take().into_iter().map(|span| span.name).collect::<Vec<_>>();
+        let batches = spans.of_batches(&[2, 2], &[1]);
+        assert_eq!(names(), ["too large"]);
+        for (batch, expected) in batches.into_iter().zip([&["a"][..], &["b", "c"]]) {
+            drop(batch);
+            assert_eq!(names(), expected);
+        }
+    }
+
+    #[test]
+    fn without_spans_no_batch_has_any() {
+        assert!(MessageSpans::default().of_batches(&[2, 2], &[]).is_empty());
+    }
 }

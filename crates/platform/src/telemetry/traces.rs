@@ -22,7 +22,7 @@ mod export;
 mod reporting;
 mod sampler;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The most links of a span: a commit may have more commands.
 pub const MAX_LINKS: usize = 64;

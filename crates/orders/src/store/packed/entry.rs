@@ -187,9 +187,7 @@ fn unpack(seq: u32, mut packed: PackedEntry) -> Result<Entry, String> {
     let event = take_event(status, &mut packed)?;
     match event {
         // What belongs to no event of this kind.
-        Some(event) if packed.is_used_up() => {
-            Ok(Entry { seq, status, at_micros, event, trace_id })
-        }
+        Some(event) if packed.is_used_up() => Ok(Entry { seq, status, at_micros, event, trace_id }),
         _ => {
             Err(format!("entry {seq}, which is neither an intent nor an answer nor another event"))
         }
@@ -240,8 +238,18 @@ fn take_event(status: Status, packed: &mut PackedEntry) -> Result<Option<Event>,
 impl PackedEntry {
     /// Whether nothing is left but the status and the time.
     fn is_used_up(&self) -> bool {
-        let Self { status: _, at: _, trace: _, decided_at, actor, reason, revision, wanted, shipped, .. } =
-            self;
+        let Self {
+            status: _,
+            at: _,
+            trace: _,
+            decided_at,
+            actor,
+            reason,
+            revision,
+            wanted,
+            shipped,
+            ..
+        } = self;
         let Self { returned, key, shipment, tracking, allocated, booked_at, shortages, .. } = self;
         let Self { payment, refund, .. } = self;
         let of_all = decided_at.is_none() && actor.is_none() && reason.is_none();

@@ -9,12 +9,12 @@ use super::reporting::{Lost, Progress};
 use super::sampler::WithCommits;
 use super::*;
 
-const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-const NOT_SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+pub(crate) const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+pub(crate) const NOT_SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 
 /// Keeps what is exported.
 #[derive(Clone, Debug, Default)]
-struct Kept(Arc<Mutex<Vec<SpanData>>>);
+pub(crate) struct Kept(Arc<Mutex<Vec<SpanData>>>);
 
 impl SpanExporter for Kept {
     async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
@@ -24,12 +24,13 @@ impl SpanExporter for Kept {
 }
 
 impl Kept {
-    fn take(&self) -> Vec<SpanData> {
+    pub(crate) fn take(&self) -> Vec<SpanData> {
         std::mem::take(&mut *self.0.lock().expect("the list"))
     }
 }
 
-fn traces(root: Sampler) -> (Traces, Kept) {
+/// Traces that are exported at once.
+pub(crate) fn traces(root: Sampler) -> (Traces, Kept) {
     let kept = Kept::default();
     let sampler = Sampler::ParentBased(Box::new(root));
     let provider = SdkTracerProvider::builder()
@@ -39,7 +40,7 @@ fn traces(root: Sampler) -> (Traces, Kept) {
     (Traces::new(&provider), kept)
 }
 
-fn context(traceparent: &str) -> SpanContext {
+pub(crate) fn context(traceparent: &str) -> SpanContext {
     read(traceparent).expect("a trace context")
 }
 
