@@ -42,6 +42,8 @@ pub const MAX_BATCH_BYTES: usize = 512 * 1024;
 pub struct Encoded {
     /// The batches, in the order of the messages.
     pub batches: Vec<Vec<u8>>,
+    /// How many messages each batch has.
+    pub counts: Vec<usize>,
     /// The messages that are in no batch, because the bus takes none of their size.
     ///
     /// The sender names them to the operator in the log and in `/readyz` (R17). Encoding them again
@@ -116,7 +118,7 @@ pub fn encode<M: Serialize>(messages: &[M], max_bytes: usize) -> Encoded {
         if count > 0 && full {
             batch.push(b']');
             encoded.batches.push(std::mem::take(&mut batch));
-            count = 0;
+            encoded.counts.push(std::mem::take(&mut count));
         }
         batch.push(if count == 0 { b'[' } else { b',' });
         batch.extend_from_slice(&text);
@@ -125,6 +127,7 @@ pub fn encode<M: Serialize>(messages: &[M], max_bytes: usize) -> Encoded {
     if count > 0 {
         batch.push(b']');
         encoded.batches.push(batch);
+        encoded.counts.push(count);
     }
     encoded
 }

@@ -64,7 +64,7 @@ function Shell({ config }) {
 
 function Page({ name, parts, query, config }) {
     if (name === 'overview') return html`<${Overview} />`;
-    if (name === 'orders' && parts[1]) return html`<${OrderPage} id=${parts[1]} />`;
+    if (name === 'orders' && parts[1]) return html`<${OrderPage} id=${parts[1]} config=${config} />`;
     if (name === 'orders') return html`<${Orders} query=${query} config=${config} />`;
     if (name === 'stock' && parts[1]) return html`<${Product} id=${parts[1]} query=${query} />`;
     if (name === 'stock') return html`<${Stock} query=${query} />`;

@@ -43,6 +43,8 @@ pub struct Config {
     pub currency: String,
     /// Pages of the program that a browser can open, if no gateway is before it.
     pub links: Vec<&'static str>,
+    /// The URL of a page that shows the trace `{trace_id}`, if people have one.
+    pub trace_url: Option<String>,
 }
 
 struct File {
@@ -172,7 +174,8 @@ mod tests {
 
     fn config() -> Config {
         let links = vec!["docs", "readyz"];
-        Config { demo: true, version: "1.2.3", currency: "BRL".to_owned(), links }
+        let trace_url = Some("https://traces.example/{trace_id}".to_owned());
+        Config { demo: true, version: "1.2.3", currency: "BRL".to_owned(), links, trace_url }
     }
 
     async fn ask(path: &str) -> Response {
@@ -281,8 +284,7 @@ mod tests {
     #[tokio::test]
     async fn the_page_is_told_what_it_needs_to_know() {
         let told = text(ask(CONFIG).await).await;
-        let expected =
-            r#"{"demo":true,"version":"1.2.3","currency":"BRL","links":["docs","readyz"]}"#;
+        let expected = r#"{"demo":true,"version":"1.2.3","currency":"BRL","links":["docs","readyz"],"trace_url":"https://traces.example/{trace_id}"}"#;
         assert_eq!(told, expected);
     }
 

@@ -58,13 +58,14 @@ pub const CHANNELS: Channels<'static> =
 const KEYS_CHECK: &str = "inventory database keys";
 /// The keys that the settings file may have: those of all programs, because they may share the
 /// file.
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "currency",
     "data_dir",
     "orders_database_url",
     "orders_database_url_file",
     "inventory_database_url",
     "inventory_database_url_file",
+    "trace_url",
 ];
 
 /// The adapters that the service is assembled from.

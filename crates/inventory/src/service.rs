@@ -5,21 +5,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::answers::StockAllocated;
-use contract::codec::{self, TooLarge};
+use contract::codec::{self, Encoded, TooLarge};
 use faults::fault_point;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome, decide};
 use platform::audit::AuditState;
-use platform::batcher::{Batcher, Commit};
+use platform::batcher::{Batcher, Commit, TracedCommand, TracedCommits};
 use platform::clock::Ids;
 use platform::failure::Failure;
 use platform::journal::Tail;
 use platform::quarantine::QuarantineTable;
-use platform::relay::Outbox;
+use platform::relay::{Offered, Outbox};
 use web::feed::Feed;
 
 use crate::http::{Imports, Searches, StockEvents};
 use crate::metrics::Metrics;
 use crate::store::{StockAuditStore, StockStore};
+
+pub(crate) mod traced;
 
 /// Commits batches: one transaction, and only after it the answers (R6).
 #[derive(Debug)]
@@ -53,16 +55,26 @@ impl Commit<InventoryCommand, InventoryOutcome> for Commits {
             messages.extend(one.publish);
             outcomes.push(one.outcome);
         }
-        publish(&self.outbox, &messages);
+        publish(&self.outbox, messages);
         Ok(outcomes)
+    }
+
+    fn traced(&self) -> Option<TracedCommits> {
+        Some(TracedCommits { name: "commit inventory", engine: self.store.engine() })
+    }
+
+    fn traced_command<'c>(&self, command: &'c InventoryCommand) -> Option<TracedCommand<'c>> {
+        Some(traced::command(command))
     }
 }
 
 /// Queues answers for publishing, and reports those that the bus takes in no size of batch.
-fn publish(outbox: &Outbox, answers: &[StockAllocated]) {
-    let encoded = codec::encode(answers, outbox.max_bytes());
-    outbox.offer(encoded.batches);
-    for TooLarge { index, bytes } in encoded.too_large {
+fn publish(outbox: &Outbox, mut answers: Vec<StockAllocated>) {
+    let spans = outbox.trace(&mut answers, traced::message);
+    let Encoded { batches, counts, too_large } = codec::encode(&answers, outbox.max_bytes());
+    let left_out = too_large.iter().map(|message| message.index).collect();
+    outbox.offer(Offered { batches, counts, left_out, spans });
+    for TooLarge { index, bytes } in too_large {
         outbox.too_large(&format!("order {}", answers[index].order_id), bytes);
     }
 }

@@ -40,6 +40,11 @@ pub mod sqlite;
 /// fails the calls that read it with [`Failure::Suspect`], and no other call (R17).
 #[async_trait]
 pub trait StockStore: Send + Sync + fmt::Debug {
+    /// Returns what traces call the database (`db.system.name`).
+    fn engine(&self) -> &'static str {
+        "sqlite"
+    }
+
     /// Returns how long a committer waits for more commands before it begins a batch; zero if a
     /// commit costs little.
     fn linger(&self) -> Duration {

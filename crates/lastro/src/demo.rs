@@ -59,6 +59,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
         databases: Databases::in_folder(&folder),
         broker: None,
         currency: None,
+        trace_url: None,
         replaces_peer: false,
         is_demo: true,
     };

@@ -8,7 +8,7 @@ use platform::bus::embedded::Embedded;
 use platform::bus::nats::Broker;
 use platform::bus::{ACK_WAIT, Bus};
 use platform::clock::Clock;
-use platform::config::{DatabaseUrl, File, Secret, UsageError};
+use platform::config::{DatabaseUrl, File, Secret, TraceUrl, UsageError};
 use platform::lifecycle::Stage;
 use platform::pairing::Pairing;
 use platform::process::{BusArgs, CommonArgs, ProgramError};
@@ -24,13 +24,14 @@ pub(crate) const PROGRAM: Program = Program {
     default_listen: "127.0.0.1:8080",
 };
 /// The keys that the settings file may have.
-pub(crate) const KEYS: [&str; 6] = [
+pub(crate) const KEYS: [&str; 7] = [
     "currency",
     "data_dir",
     "orders_database_url",
     "orders_database_url_file",
     "inventory_database_url",
     "inventory_database_url_file",
+    "trace_url",
 ];
 const DEFAULT_DATA_DIR: &str = "data";
 
@@ -43,6 +44,9 @@ pub(crate) struct Args {
     /// Currency of orders that do not name one [default: BRL]
     #[arg(long, env = "LASTRO_CURRENCY", value_name = "ISO 4217")]
     currency: Option<String>,
+    /// Page that shows the trace {trace_id}, to which the dashboard links [default: none]
+    #[arg(long, env = "LASTRO_TRACE_URL", value_name = "URL")]
+    trace_url: Option<TraceUrl>,
     #[command(flatten)]
     bus: BusArgs,
 }
@@ -154,11 +158,12 @@ impl DatabaseArgs {
 
 /// Runs both services until a signal.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    let Args { common, databases, currency, bus } = args;
+    let Args { common, databases, currency, trace_url, bus } = args;
     web::program::run(PROGRAM, &common, &KEYS, async |process, file| {
         let settings = Settings {
             broker: bus.broker(file)?,
             currency: file.or(currency, "currency")?,
+            trace_url: file.or(trace_url, "trace_url")?,
             databases: databases.resolve(file)?,
             replaces_peer: common.replace_peer,
             is_demo: false,
@@ -176,6 +181,8 @@ pub(crate) struct Settings {
     pub(crate) broker: Option<Broker>,
     /// The currency of orders that name none.
     pub(crate) currency: Option<String>,
+    /// Where people look at a trace.
+    pub(crate) trace_url: Option<TraceUrl>,
     /// Whether the databases begin anew to know each other.
     pub(crate) replaces_peer: bool,
     /// Whether people may place test orders.
@@ -184,9 +191,9 @@ pub(crate) struct Settings {
 
 /// Adds both services to a process, with the audit of both databases. Returns their API.
 pub(crate) async fn build(process: &mut Process, settings: Settings) -> Result<Api, ProgramError> {
-    let Settings { databases, broker, currency, replaces_peer, is_demo } = settings;
+    let Settings { databases, broker, currency, trace_url, replaces_peer, is_demo } = settings;
     let currency = orders::parse_currency(currency)?;
-    process.show(orders::dashboard(currency, is_demo, process.links()));
+    process.show(orders::dashboard(currency, is_demo, process.links(), trace_url));
     let clock: Arc<dyn Clock> = process.context.clock.clone();
     let orders = orders::open_store(&databases.orders, process).await?;
     let stock = inventory::open_store(&databases.inventory, process).await?;

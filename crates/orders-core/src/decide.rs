@@ -165,7 +165,7 @@ impl BatchState {
     ) -> Option<AllocateStock> {
         let before = self.orders[&order_id].registers.intent.revision;
         for event in events {
-            self.record(order_id, event, context.traceparent.as_deref());
+            self.record(order_id, event, context);
         }
         let order = &self.orders[&order_id];
         let pending = self.changes[&order_id].pending.as_ref();
@@ -187,7 +187,7 @@ impl BatchState {
                 let decided_at_micros = answer.decided_at_micros;
                 let event = Event::settled(&order.registers, &answer.facts, decided_at_micros);
                 let purpose = order.registers.purpose;
-                self.record(order_id, event, None);
+                self.record(order_id, event, &RequestContext::default());
                 let receipt = self.orders[&order_id].receipt();
                 DecidedOrder::silent(OrderOutcome::Settled { receipt, purpose })
             }
@@ -195,7 +195,7 @@ impl BatchState {
     }
 
     /// Adds an entry to the history of an order.
-    fn record(&mut self, order_id: OrderId, event: Event, traceparent: Option<&str>) {
+    fn record(&mut self, order_id: OrderId, event: Event, context: &RequestContext) {
         let now_micros = self.now_micros;
         let order = self.orders.get_mut(&order_id).expect("the event was decided for this order");
         let from = Origin::Stored {
@@ -216,7 +216,8 @@ impl BatchState {
             order.digest = order.registers.sent().digest();
         }
         let state = order.state();
-        let entry = Entry { seq, status: state.status, at_micros: now_micros, event };
+        let trace_id = context.trace_id();
+        let entry = Entry { seq, status: state.status, at_micros: now_micros, event, trace_id };
         let change = self.changes.entry(order_id).or_insert_with(|| OrderChange {
             order_id,
             from,
@@ -228,7 +229,7 @@ impl BatchState {
             deadline: None,
         });
         if rises {
-            change.pending = pending(order, now_micros, traceparent.map(str::to_owned));
+            change.pending = pending(order, now_micros, context.traceparent.clone());
         } else if state.in_flight().is_none() {
             change.pending = None;
         }

@@ -6,6 +6,7 @@ use super::changes::{RequestKey, Tracking};
 use super::order::Terms;
 use super::registers::{Misfit, Registers};
 use super::status::{Purpose, Status};
+use super::trace::TraceId;
 
 pub(super) use kind::BeforeEntry;
 pub use kind::EntryKind;
@@ -27,6 +28,8 @@ pub struct Entry {
     pub at_micros: i64,
     /// What happened.
     pub event: Event,
+    /// The trace of the request that caused the entry, if it is exported.
+    pub trace_id: Option<TraceId>,
 }
 
 /// What an entry adds to the registers. Numbers are absolute; what is `None` did not change.

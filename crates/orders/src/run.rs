@@ -16,7 +16,7 @@ use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
 use platform::bus::nats::Channels;
 use platform::clock::SystemClock;
-use platform::config::{DatabaseUrl, Secret, UsageError};
+use platform::config::{DatabaseUrl, Secret, TraceUrl, UsageError};
 use platform::consumer::Consumer;
 use platform::journal::{Journal, Numbering};
 use platform::lifecycle::Stage;
@@ -62,13 +62,14 @@ pub const CHANNELS: Channels<'static> =
 const KEYS_CHECK: &str = "orders database keys";
 /// The keys that the settings file may have: those of all programs, because they may share the
 /// file.
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "currency",
     "data_dir",
     "orders_database_url",
     "orders_database_url_file",
     "inventory_database_url",
     "inventory_database_url_file",
+    "trace_url",
 ];
 
 /// The adapters and settings that the service is assembled from.
@@ -442,6 +443,9 @@ pub struct Args {
     /// Currency of orders that do not name one [default: BRL]
     #[arg(long, env = "LASTRO_CURRENCY", value_name = "ISO 4217")]
     currency: Option<String>,
+    /// Page that shows the trace {trace_id}, to which the dashboard links [default: none]
+    #[arg(long, env = "LASTRO_TRACE_URL", value_name = "URL")]
+    trace_url: Option<TraceUrl>,
 }
 
 /// Runs the service as a separate program until a signal.
@@ -450,13 +454,14 @@ pub struct Args {
 ///
 /// As [`web::program::run`].
 pub async fn run(args: Args) -> Result<(), ProgramError> {
-    let Args { common, database_url, database_url_file, bus, currency } = args;
+    let Args { common, database_url, database_url_file, bus, currency, trace_url } = args;
     web::program::run(PROGRAM, &common, &KEYS, async |process, file| {
         let broker = bus.broker_between_processes(file)?;
         let database_url = file.secret("database_url", database_url, database_url_file)?;
         let database_url = database_url.map_or_else(|| "sqlite:data/orders.db".parse(), Ok)?;
         let currency = parse_currency(file.or(currency, "currency")?)?;
-        process.show(dashboard(currency, false, process.links()));
+        let trace_url = file.or(trace_url, "trace_url")?;
+        process.show(dashboard(currency, false, process.links(), trace_url));
         let database = open_store(&database_url, process).await?;
         if common.replace_peer {
             database.pairing.forget().await?;
@@ -473,10 +478,16 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
 }
 
 /// The page at `/` of a program that runs the service. In a demo, it places test orders. `links` are
-/// pages of the program.
-pub fn dashboard(currency: Currency, is_demo: bool, links: Vec<&'static str>) -> Page {
+/// pages of the program, and `trace_url` one that shows traces.
+pub fn dashboard(
+    currency: Currency,
+    is_demo: bool,
+    links: Vec<&'static str>,
+    trace_url: Option<TraceUrl>,
+) -> Page {
     let (version, currency) = (env!("CARGO_PKG_VERSION"), currency.to_string());
-    dashboard::page(&Config { demo: is_demo, version, currency, links })
+    let trace_url = trace_url.map(|url| url.as_str().to_owned());
+    dashboard::page(&Config { demo: is_demo, version, currency, links, trace_url })
 }
 
 /// Parses the currency of orders that do not name one; BRL if not configured.

@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::OrderId;
-use contract::codec::{self, TooLarge};
+use contract::codec::{self, Encoded, TooLarge};
 use contract::commands::AllocateStock;
 use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome, Receipt, decide};
 use orders_core::money::Currency;
 use orders_core::status::Status;
 use platform::audit::AuditState;
-use platform::batcher::{Batcher, Commit};
+use platform::batcher::{Batcher, Commit, TracedCommand, TracedCommits};
 use platform::bus::Bus;
 use platform::clock::{Clock, Ids, Timestamp};
 use platform::failure::Failure;
 use platform::journal::Tail;
 use platform::quarantine::QuarantineTable;
-use platform::relay::Outbox;
+use platform::relay::{Offered, Outbox};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -31,6 +31,8 @@ use crate::metrics::Metrics;
 use crate::store::OrderStore;
 use crate::waiters::{Waiters, Waker};
 use crate::worker::sweep::AnswerFeed;
+
+pub(crate) mod traced;
 
 /// How often a waiting request reads the order itself, in case a hint of another replica was lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -89,20 +91,30 @@ impl Commit<OrderCommand, OrderOutcome> for Commits {
             self.metrics.count(&one.outcome, settled_in(&one.outcome));
             outcomes.push(one.outcome);
         }
-        publish(&self.outbox, &self.answer_feed.admit(messages, now.0));
+        publish(&self.outbox, self.answer_feed.admit(messages, now.0));
         if !order_ids.is_empty() {
             let answered = Answered { replica: self.replica, order_ids };
             self.bus.hint(ANSWERED_SUBJECT, answered.encode());
         }
         Ok(outcomes)
     }
+
+    fn traced(&self) -> Option<TracedCommits> {
+        Some(TracedCommits { name: "commit orders", engine: self.store.engine() })
+    }
+
+    fn traced_command<'c>(&self, command: &'c OrderCommand) -> Option<TracedCommand<'c>> {
+        Some(traced::command(command))
+    }
 }
 
 /// Queues commands for publishing, and reports those that the bus takes in no size of batch.
-pub(crate) fn publish(outbox: &Outbox, commands: &[AllocateStock]) {
-    let encoded = codec::encode(commands, outbox.max_bytes());
-    outbox.offer(encoded.batches);
-    for TooLarge { index, bytes } in encoded.too_large {
+pub(crate) fn publish(outbox: &Outbox, mut commands: Vec<AllocateStock>) {
+    let spans = outbox.trace(&mut commands, traced::message);
+    let Encoded { batches, counts, too_large } = codec::encode(&commands, outbox.max_bytes());
+    let left_out = too_large.iter().map(|message| message.index).collect();
+    outbox.offer(Offered { batches, counts, left_out, spans });
+    for TooLarge { index, bytes } in too_large {
         outbox.too_large(&format!("order {}", commands[index].order_id), bytes);
     }
 }

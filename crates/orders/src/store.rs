@@ -43,6 +43,11 @@ pub trait OrderStore: Send + Sync + fmt::Debug {
     /// Returns how many batches the store can run at the same time.
     fn parallel_batches(&self) -> usize;
 
+    /// Returns what traces call the database (`db.system.name`).
+    fn engine(&self) -> &'static str {
+        "sqlite"
+    }
+
     /// Returns how long a committer waits for more commands before it begins a batch; zero if a
     /// commit costs little.
     fn linger(&self) -> Duration {

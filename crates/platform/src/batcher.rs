@@ -10,13 +10,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use opentelemetry::trace::SpanContext;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::failure::{Chain, Failure, NotDone, Suspicion};
-use crate::telemetry::QueueLength;
+use crate::telemetry::{QueueLength, traces};
+use traced::BatchSpans;
+
+pub use traced::{TracedCommand, TracedCommits};
+
+mod traced;
 
 /// The most commands in one commit.
 pub const MAX_BATCH: usize = 2000;
@@ -50,6 +56,16 @@ pub trait Commit<C, A>: Send + Sync {
     ///
     /// [`Failure`] says whether anything was written and whether the committer may retry.
     async fn commit(&self, batch: Arc<[C]>) -> Result<Vec<A>, Failure>;
+
+    /// Returns what traces say about the commits; `None` if they are in no trace.
+    fn traced(&self) -> Option<TracedCommits> {
+        None
+    }
+
+    /// Returns what traces say about a command; `None` if it is in no trace.
+    fn traced_command<'c>(&self, _command: &'c C) -> Option<TracedCommand<'c>> {
+        None
+    }
 }
 
 struct Item<C, A> {
@@ -57,6 +73,8 @@ struct Item<C, A> {
     /// The command is never begun after this (R2).
     begin_by: Instant,
     claim: Claim,
+    /// The span of the request that waits, if its trace is exported.
+    request: Option<SpanContext>,
     waiter: Waiter<A>,
 }
 
@@ -135,7 +153,8 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
         let (reply, mut answer) = oneshot::channel();
         let claim = Claim::default();
         let waiter = Waiter { deadline, reply };
-        let item = Item { command, begin_by, claim: claim.clone(), waiter };
+        let request = traces::current().and_then(|_| traces::of_request());
+        let item = Item { command, begin_by, claim: claim.clone(), request, waiter };
         self.queue.try_send(item).map_err(|full_or_closed| match full_or_closed {
             mpsc::error::TrySendError::Full(_) => NotDone::Overloaded,
             mpsc::error::TrySendError::Closed(_) => NotDone::ShuttingDown,
@@ -169,10 +188,11 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Batcher<C, A> {
 
     /// Queues the commands together, so that they are not split into two batches.
     async fn submit_chunk(&self, commands: Vec<C>, deadline: Instant) -> Vec<Result<A, NotDone>> {
+        let request = traces::current().and_then(|_| traces::of_request());
         let item = |command| {
             let (reply, answer) = oneshot::channel();
-            let waiter = Waiter { deadline, reply };
-            (Item { command, begin_by: deadline, claim: Claim::default(), waiter }, answer)
+            let (request, waiter) = (request.clone(), Waiter { deadline, reply });
+            (Item { command, begin_by: deadline, claim: Claim::default(), request, waiter }, answer)
         };
         let (items, answers): (Vec<_>, Vec<_>) = commands.into_iter().map(item).unzip();
         // A closed queue drops the items with their reply channels, which the wait below notices.
@@ -296,12 +316,19 @@ impl<C: Clone + Send + Sync + 'static, A: Send + 'static> Committer<C, A> {
             return Ok(());
         }
         (self.observe)(Executed::Begun { commands: live.len() });
+        let mut spans = traces::current().and_then(|traces| {
+            let commands = live.iter().map(|item| (&item.command, item.request.as_ref()));
+            BatchSpans::begin(traces, &*self.commit, commands)
+        });
         let (commands, waiters): (Vec<_>, Vec<_>) =
             live.into_iter().map(|item| (item.command, item.waiter)).unzip();
         let commands: Arc<[C]> = commands.into();
         let Err(batch) = self.attempt(commands.clone(), waiters, false).await else {
             return Ok(());
         };
+        if let Some(spans) = &mut spans {
+            spans.fail(&batch.failure);
+        }
         match &batch.failure {
             Failure::Suspect(cause) if batch.waiters.len() > 1 => {
                 warn!(batch_size = batch.waiters.len(), reason = %Chain(&**cause), "batch failed, executing its commands one by one");

@@ -75,6 +75,16 @@ pub type Hints = BoxStream<'static, Vec<u8>>;
 /// acknowledged nor extended within the adapter's wait ([`ACK_WAIT`]) is delivered again.
 #[async_trait]
 pub trait Bus: Send + Sync + fmt::Debug {
+    /// Returns what traces call the transport (`messaging.system`).
+    fn system(&self) -> &'static str {
+        "in_process"
+    }
+
+    /// Returns what the transport calls a channel (`messaging.destination.name`).
+    fn destination(&self, channel: &str) -> String {
+        channel.to_owned()
+    }
+
     /// Publishes messages to a channel, each by itself: one that is refused does not affect the
     /// others (R17). Returns one result per message.
     ///

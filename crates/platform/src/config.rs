@@ -13,6 +13,7 @@ pub use address::{ListenAddr, refuse_open_address};
 pub use arguments::refuse_passwords;
 pub use certificates::authorities;
 pub use secret::Secret;
+pub use trace_url::TraceUrl;
 pub use url::{BusUrl, DatabaseUrl};
 
 pub(crate) use certificates::certificates;
@@ -22,6 +23,7 @@ mod address;
 mod arguments;
 mod certificates;
 mod secret;
+mod trace_url;
 mod trusted;
 mod url;
 

@@ -17,6 +17,8 @@ use crate::failure::{Chain, Failure, NotDone};
 use crate::log_limit::{Line, LogLimit};
 use crate::pairing::Pairing;
 use crate::quarantine::{QuarantineKind, Quarantined};
+use crate::relay::Traced;
+use crate::telemetry::traces::{self, Kind, Span};
 use crate::telemetry::{Metrics, Unprocessed};
 
 /// The most deliveries of one step. Each carries a batch of messages.
@@ -76,6 +78,10 @@ pub trait Inbox<C, A>: Send + Sync {
     /// Returns why a command that was answered like this cannot occur in a healthy system, or
     /// `None` if it can.
     fn anomaly(&self, answer: &A) -> Option<&'static str>;
+
+    /// Returns what a trace needs of the message that brought a command; `None` if such commands do
+    /// not come from messages.
+    fn traced<'c>(&self, command: &'c mut C) -> Option<Traced<'c>>;
 
     /// Writes entries to the quarantine, in a transaction of its own. Returns how many found no room
     /// there.
@@ -176,11 +182,15 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
         }
         let (payloads, tags): (Vec<_>, Vec<_>) =
             deliveries.into_iter().map(|delivery| (delivery.payload, delivery.tag)).unzip();
-        let Sorted { commands, positions, mut aside } = self.sort(&payloads);
+        let Sorted { mut commands, positions, mut aside } = self.sort(&payloads);
+        let mut spans = self.spans(&mut commands);
         let committing = self.batcher.submit_all(commands, Instant::now() + COMMIT_WAIT);
         let results = self.extending(&tags, committing).await;
         let mut done = vec![true; tags.len()];
-        for (position, result) in positions.into_iter().zip(&results) {
+        for (index, (position, result)) in positions.into_iter().zip(&results).enumerate() {
+            if let (Err(_), Some(Some(span))) = (result, spans.get_mut(index)) {
+                span.fail("not_done");
+            }
             match result {
                 Ok(answer) => aside.extend(self.anomaly(answer, &payloads, position)),
                 Err(NotDone::Poisoned) => aside.extend(self.poison(&payloads, position)),
@@ -188,6 +198,7 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
                 Err(_) => done[position.delivery] = false,
             }
         }
+        drop(spans);
         if !aside.is_empty() {
             match self.extending(&tags, self.set_aside(aside)).await {
                 Ok(()) => {}
@@ -200,6 +211,27 @@ impl<C: Clone + Send + Sync + 'static, A: Send + Sync + 'static> Consumer<C, A> 
             tags.into_iter().zip(done).filter(|(_, done)| *done).map(|(tag, _)| tag).collect();
         self.acknowledge(acknowledged).await;
         Ok(())
+    }
+
+    /// Begins the spans of the commands whose traces are exported, and lets the commands carry them on.
+    /// There is one per command, or none at all.
+    fn spans(&self, commands: &mut [C]) -> Vec<Option<Span>> {
+        let Some(traces) = traces::current() else { return Vec::new() };
+        let destination = self.bus.destination(self.channel);
+        let begin = |command: &mut C| {
+            let Traced { traceparent, subject } = self.inbox.traced(command)?;
+            let parent = traces::read_sampled(traceparent.as_deref()?)?;
+            let name = format!("process {destination}");
+            let mut span = traces.begin(Kind::Consumer, name, Some(&parent));
+            span.set("messaging.system", self.bus.system());
+            span.set("messaging.operation.name", "process");
+            span.set("messaging.operation.type", "process");
+            span.set("messaging.destination.name", destination.clone());
+            span.set(subject.0, subject.1.to_string());
+            *traceparent = Some(span.traceparent());
+            Some(span)
+        };
+        commands.iter_mut().map(begin).collect()
     }
 
     /// Counts and acknowledges the deliveries that the peer did not send, and takes them out (R31).

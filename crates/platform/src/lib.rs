@@ -1,5 +1,5 @@
 //! Messaging and process plumbing for both services: batching, the bus, the audit's engine,
-//! configuration, logs and metrics, start-up and shutdown.
+//! configuration, logs, metrics and traces, start-up and shutdown.
 //!
 //! This crate knows nothing of orders, stock or the messages between the services. It moves bytes.
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ pub mod journal;
 pub mod keys;
 pub mod lifecycle;
 pub mod log_limit;
+mod outbound;
 pub mod pairing;
 pub mod process;
 pub mod quarantine;

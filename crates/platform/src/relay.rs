@@ -11,19 +11,44 @@ use tracing::{debug, warn};
 
 use crate::bus::Bus;
 use crate::failure::Chain;
+use crate::telemetry::traces::Span;
 use too_large::TooLarge;
+use traced::fail;
+
+pub use traced::{MessageSpans, Traced};
 
 mod too_large;
+mod traced;
 
 /// The most batches that wait to be published; more are dropped (R6).
 const MAX_QUEUE: usize = 4096;
 /// The most batches of one call of the bus.
 const MAX_PUBLISH: usize = 256;
 
+/// Messages to publish, encoded in batches.
+#[derive(Debug, Default)]
+pub struct Offered {
+    /// The batches.
+    pub batches: Vec<Vec<u8>>,
+    /// How many messages each batch has.
+    pub counts: Vec<usize>,
+    /// The positions of the messages that are in no batch.
+    pub left_out: Vec<usize>,
+    /// The spans of all messages.
+    pub spans: MessageSpans,
+}
+
+/// An encoded batch on its way, and the spans of its messages.
+#[derive(Debug)]
+struct Outgoing {
+    batch: Vec<u8>,
+    spans: Vec<Span>,
+}
+
 /// A handle that queues encoded batches for publishing and never waits. Clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Outbox {
-    queue: mpsc::Sender<Vec<u8>>,
+    queue: mpsc::Sender<Outgoing>,
     bus: Arc<dyn Bus>,
     channel: &'static str,
     too_large: Arc<Mutex<TooLarge>>,
@@ -32,9 +57,13 @@ pub struct Outbox {
 impl Outbox {
     /// Queues batches, and drops those that find no room: unanswered messages are sent again (R6,
     /// R7).
-    pub fn offer(&self, batches: Vec<Vec<u8>>) {
+    pub fn offer(&self, offered: Offered) {
+        let Offered { batches, counts, left_out, spans } = offered;
+        let mut spans = spans.of_batches(&counts, &left_out).into_iter();
         for batch in batches {
-            if self.queue.try_send(batch).is_err() {
+            let outgoing = Outgoing { batch, spans: spans.next().unwrap_or_default() };
+            if let Err(refused) = self.queue.try_send(outgoing) {
+                fail(refused.into_inner().spans, "not_queued");
                 debug!("outbox full or closed, batch dropped; its messages are sent again later");
                 return;
             }
@@ -78,7 +107,7 @@ pub struct Attempt {
 
 /// A worker that publishes the offered batches on one channel.
 pub struct Relay {
-    queue: mpsc::Receiver<Vec<u8>>,
+    queue: mpsc::Receiver<Outgoing>,
     bus: Arc<dyn Bus>,
     channel: &'static str,
     report: OnPublished,
@@ -129,11 +158,15 @@ impl Relay {
         self.publish(batches).await;
     }
 
-    async fn publish(&mut self, batches: Vec<Vec<u8>>) {
-        if batches.is_empty() {
+    async fn publish(&mut self, outgoing: Vec<Outgoing>) {
+        if outgoing.is_empty() {
             return;
         }
+        let (batches, spans): (Vec<_>, Vec<_>) =
+            outgoing.into_iter().map(|Outgoing { batch, spans }| (batch, spans)).unzip();
         let published = self.bus.publish(self.channel, batches).await;
+        let refused = published.iter().zip(spans).filter(|(result, _)| result.is_err());
+        refused.for_each(|(_, spans)| fail(spans, "not_published"));
         let ok = published.iter().filter(|result| result.is_ok()).count();
         (self.report)(Attempt { published: ok, failed: published.len() - ok });
         // Log only the first failure of all, and the recovery. The bus names what it refuses among
@@ -170,7 +203,8 @@ mod tests {
         let report = move |attempt| noted.lock().expect("the list").push(attempt);
         let (outbox, mut relay) = Relay::new(bus.clone(), "numbers", Box::new(report));
         let too_large = vec![0; outbox.max_bytes() + 1];
-        outbox.offer(vec![vec![1], too_large, vec![2]]);
+        let batches = vec![vec![1], too_large, vec![2]];
+        outbox.offer(Offered { batches, ..Offered::default() });
         relay.tick().await;
         assert_eq!(*reports.lock().expect("the list"), [Attempt { published: 2, failed: 1 }]);
         let received = bus.receive("numbers", 10, Duration::ZERO).await.expect("messages");

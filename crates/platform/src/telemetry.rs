@@ -1,4 +1,4 @@
-//! Logs on standard error, and metrics for Prometheus.
+//! Logs on standard error, metrics for Prometheus, and traces.
 
 use std::io::IsTerminal;
 
@@ -17,6 +17,7 @@ mod files;
 mod metrics;
 pub mod process;
 mod queues;
+pub mod traces;
 
 /// The media type of [`render`]'s text.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -16,7 +16,7 @@ use crate::{PATIENCE, eventually};
 
 /// A program that is about to start.
 ///
-/// It sees nothing of this process's own configuration: no `LASTRO_…`, no `RUST_LOG`, and no
+/// It sees nothing of this process's own configuration: no `LASTRO_…`, `OTEL_…` or `RUST_LOG`, and no
 /// `lastro.toml` but one in its working directory.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -215,9 +215,11 @@ impl Launch {
         command.args(words).current_dir(&self.folder).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let own = std::env::vars_os().map(|(name, _)| name);
-        for name in
-            own.filter(|name| name == "RUST_LOG" || name.as_encoded_bytes().starts_with(b"LASTRO_"))
-        {
+        let is_configuration = |name: &OsString| {
+            let name = name.as_encoded_bytes();
+            name == b"RUST_LOG" || name.starts_with(b"LASTRO_") || name.starts_with(b"OTEL_")
+        };
+        for name in own.filter(is_configuration) {
             command.env_remove(name);
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 pub use clock::Clock;
 pub use clock_states::{CLOCK_STATES, ClockState, YEAR, clocks_for, parse_time, set_clocks};
+pub use collector::{CollectedSpan, Collector};
 pub use commits::{Commits, Cut};
 pub use content::{Content, PRODUCTS};
 pub use crashing::killed_at;
@@ -45,6 +46,7 @@ pub use tool::Tool;
 
 mod clock;
 mod clock_states;
+mod collector;
 mod commits;
 mod content;
 mod crashing;

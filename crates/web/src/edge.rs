@@ -39,6 +39,7 @@ use crate::slots::Slot;
 
 mod context;
 mod site;
+mod traced;
 
 /// Far beyond every deadline inside a handler: a request that reaches it has found a bug.
 const BACKSTOP: Duration = Duration::from_secs(60);
@@ -98,8 +99,13 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let request_id = RequestId::of(request.headers(), &*edge.ids);
     let trace_parent = TraceParent::of(request.headers());
     let asked = Asked::of(&request);
+    let span = traced::begin(&asked, &request_id, &trace_parent);
+    let trace_parent = match &span {
+        Some(span) => TraceParent(Some(span.traceparent())),
+        None => trace_parent,
+    };
     request.extensions_mut().insert(request_id.clone());
-    request.extensions_mut().insert(trace_parent);
+    request.extensions_mut().insert(trace_parent.clone());
 
     edge.limits.find_client(&mut request);
     let admission = match edge.admit(&request, &asked) {
@@ -122,7 +128,7 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
             tokio::select! {
                 biased;
                 problem = ended(&mut access) => problem.into_response(),
-                response = answer(request, next) => response,
+                response = traced::answer(span.as_ref(), answer(request, next)) => response,
             }
         }
         Err(problem) => refuse(problem, request).await,
@@ -133,7 +139,7 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         if let (Code::FORBIDDEN, Client::WithKey(principal)) = (problem.code, &client) {
             edge.report_refusal((principal, address), &request_id, &asked, problem);
         }
-        response = problem.render(request_id.as_str(), response);
+        response = problem.render(request_id.as_str(), trace_parent.trace_id(), response);
         if problem.code == Code::BODY_TOO_LARGE {
             // The rest of the body would be read as the next request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -143,13 +149,12 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     if let Some(counted) = counted {
         counted.write(response.headers_mut());
     }
-    edge.record(
-        asked,
-        &request_id,
-        response.status().as_u16(),
-        problem.map(|problem| problem.code),
-        started.elapsed(),
-    );
+    let status = response.status().as_u16();
+    let code = problem.map(|problem| problem.code);
+    if let Some(span) = span {
+        traced::end(span, status, code);
+    }
+    edge.record(asked, (&request_id, &trace_parent), status, code, started.elapsed());
     response
 }
 
@@ -384,24 +389,25 @@ impl Edge {
     fn record(
         &self,
         asked: Asked,
-        request_id: &RequestId,
+        (request_id, trace_parent): (&RequestId, &TraceParent),
         status: u16,
         code: Option<Code>,
         took: Duration,
     ) {
         let Asked { method, route, path } = asked;
         let request_id = request_id.as_str();
+        let trace_id = trace_parent.trace_id();
         let code = code.map(Code::as_str);
         let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         if status >= 500 {
             info!(
                 service = self.service,
-                request_id, status, code, duration_us, "{method} {path} failed"
+                request_id, trace_id, status, code, duration_us, "{method} {path} failed"
             );
         } else {
             debug!(
                 service = self.service,
-                request_id, status, code, duration_us, "{method} {path}"
+                request_id, trace_id, status, code, duration_us, "{method} {path}"
             );
         }
         if code == Some(Code::OVERLOADED.as_str()) {

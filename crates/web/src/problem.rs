@@ -133,16 +133,23 @@ impl Problem {
             detail: self.detail.clone(),
             code: self.code,
             request_id: request_id.to_owned(),
+            trace_id: None,
             errors: self.faults.clone(),
             required_scope: self.lacking_scope().map(Scope::as_str),
         }
     }
 
     /// Writes the body into a response that carries this problem. Its other headers stay.
-    pub(crate) fn render(&self, request_id: &str, response: Response) -> Response {
+    pub(crate) fn render(
+        &self,
+        request_id: &str,
+        trace_id: Option<&str>,
+        response: Response,
+    ) -> Response {
         let (mut parts, _) = response.into_parts();
-        let body = serde_json::to_vec(&self.document(request_id))
-            .expect("strings and numbers always serialize");
+        let trace_id = trace_id.map(str::to_owned);
+        let document = Document { trace_id, ..self.document(request_id) };
+        let body = serde_json::to_vec(&document).expect("strings and numbers always serialize");
         parts.status = self.code.status();
         parts.headers.remove(header::CONTENT_LENGTH);
         parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
@@ -195,7 +202,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Why a request failed (RFC 9457). All members but `required_scope` are always present.
+/// Why a request failed (RFC 9457). All members but `trace_id` and
+/// `required_scope` are always present.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct Document {
@@ -213,6 +221,11 @@ pub struct Document {
     pub code: Code,
     /// Equals the header `X-Request-Id`.
     pub request_id: String,
+    /// The trace of the request; only if it is in one: the client sent a `traceparent`, or the
+    /// service exports traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "4bf92f3577b34da6a3ce929d0e0e4736")]
+    pub trace_id: Option<String>,
     /// Every fault of the request, in document order; empty if `detail` says it all.
     pub errors: Vec<Fault>,
     /// The scope that the key lacks; only of `forbidden`.

@@ -12,7 +12,7 @@ use platform::process::{
     COMMON_KEYS, CommonArgs, HttpSettings, ProgramError, refuse_few_open_files,
 };
 use platform::readiness::Readiness;
-use platform::telemetry::{self, Metrics, ReadinessNumbers};
+use platform::telemetry::{self, Metrics, ReadinessNumbers, traces};
 use platform::tokens::Tokens;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -234,8 +234,9 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// An address cannot be bound, an allowed host, an origin or a trusted proxy is none, or the API
-    /// keys or the authorities of the token issuer cannot be read.
+    /// An address cannot be bound, an allowed host, an origin or a trusted proxy is none, the API keys
+    /// or the authorities of the token issuer cannot be read, or the environment asks for traces in
+    /// a way that cannot be carried out.
     pub async fn begin(program: Program, http: &HttpSettings) -> Result<Self, ProgramError> {
         let HttpSettings { listen, metrics_listen, allowed_hosts, cors_origins, .. } = http;
         let site = Site::new(listen, !http.asks_clients(), allowed_hosts, cors_origins)?;
@@ -293,6 +294,10 @@ impl Process {
             let readiness = process.context.readiness.clone();
             let watch = |token| async move { tokens.watch(readiness, token).await };
             process.workers.spawn(Stage::Work, "the watcher of the token issuer", watch);
+        }
+        if let Some(exporter) = traces::start(program.name)? {
+            let export = |token| exporter.run(token);
+            process.workers.spawn(Stage::Close, "the exporter of traces", export);
         }
         Ok(process)
     }

@@ -16,7 +16,7 @@ import { allowed, held, nextAction, settledAt } from './order/units.js';
 const URGENT = ['due', 'refund_due'];
 const FORMS = { cancel: Cancel, pay: Pay, refund: Refund, ship: Ship, track: Track, unship: CancelShipment, cancelUnits: CancelUnits, takeBack: TakeBack };
 
-export function OrderPage({ id }) {
+export function OrderPage({ id, config }) {
     const changes = (frame) => frame.orders?.has(id);
     const order = useResource(`api/orders/${encodeURIComponent(id)}`, { changes });
     const reservation = useResource(`api/inventory/reservations/${encodeURIComponent(id)}`, { changes });
@@ -51,7 +51,7 @@ export function OrderPage({ id }) {
                     <${Shipments} order=${its} may=${may} known=${known} onAsk=${onAsk} />
                     <${Returns} order=${its} may=${may} known=${known} onAsk=${onAsk} />
                     <${Cancellations} order=${its} known=${known} />
-                    <${Timeline} order=${its} reservation=${reservation} known=${known} />
+                    <${Timeline} order=${its} reservation=${reservation} known=${known} traceUrl=${config.trace_url} />
                 </div>
                 <aside class="side stack">
                     <${Payment} order=${its} may=${may} onAsk=${onAsk} />

@@ -209,6 +209,8 @@ export default {
     'event.release': 'Stock released',
     'event.ship': 'Stock shipped',
     'event.by': 'by {who}',
+    'event.trace': 'trace',
+    'event.trace.copy': 'Copy the id of the trace',
     'event.units': '{units} at {location}',
     'event.units.from': '{units} from {location}',
     'event.more': { one: '{n} more', other: '{n} more' },

@@ -209,6 +209,8 @@ export default {
     'event.release': 'Estoque liberado',
     'event.ship': 'Estoque enviado',
     'event.by': 'por {who}',
+    'event.trace': 'rastro',
+    'event.trace.copy': 'Copiar o identificador do rastro',
     'event.units': '{units} em {location}',
     'event.units.from': '{units} de {location}',
     'event.more': { one: 'mais {n}', other: 'mais {n}' },

@@ -180,6 +180,10 @@ impl Postgres {
 
 #[async_trait]
 impl StockStore for Postgres {
+    fn engine(&self) -> &'static str {
+        "postgresql"
+    }
+
     fn linger(&self) -> Duration {
         LINGER
     }

@@ -9,7 +9,9 @@ use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::consumer::{Inbox, Message, Origin};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
+use platform::relay::Traced;
 
+use crate::service::traced;
 use crate::store::StockStore;
 
 /// What the Inventory Service knows about the commands that it consumes.
@@ -35,6 +37,13 @@ impl Inbox<InventoryCommand, InventoryOutcome> for Commands {
             name: "AllocateStock",
             bytes: codec::encode_one(&**command),
         })
+    }
+
+    fn traced<'c>(&self, command: &'c mut InventoryCommand) -> Option<Traced<'c>> {
+        match command {
+            InventoryCommand::Allocate(command) => Some(traced::received(command)),
+            _ => None,
+        }
     }
 
     fn anomaly(&self, outcome: &InventoryOutcome) -> Option<&'static str> {

@@ -23,6 +23,7 @@ mod runbooks;
 mod signatures;
 mod standby;
 mod tls;
+mod traces;
 
 /// Units of each product: more than is ever ordered.
 const STOCK: u32 = 1_000_000;

@@ -5,6 +5,7 @@ use contract::{Digest, LocationId, OrderId, ProductId, Quantity};
 
 use crate::changes::{RequestKey, Tracking};
 use crate::order::Terms;
+use crate::trace::TraceId;
 
 /// A command to the Order Service.
 ///
@@ -179,6 +180,13 @@ pub struct RequestContext {
     pub actor: Option<String>,
     /// The W3C trace context of the request, if it had one.
     pub traceparent: Option<String>,
+}
+
+impl RequestContext {
+    /// The trace of the request, if it is exported.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.traceparent.as_deref().and_then(TraceId::of)
+    }
 }
 
 impl OrderCommand {

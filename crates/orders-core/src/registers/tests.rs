@@ -96,7 +96,7 @@ impl Scenario {
         let seq = u32::try_from(self.entries.len() + 2).expect("few entries");
         self.registers.apply(&self.terms, seq, AT, &event)?;
         let status = self.registers.status(&self.terms);
-        self.entries.push(Entry { seq, status, at_micros: AT, event });
+        self.entries.push(Entry { seq, status, at_micros: AT, event, trace_id: None });
         Ok(())
     }
 

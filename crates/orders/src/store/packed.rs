@@ -1,13 +1,15 @@
 //! What both engines keep in the same form: the packed columns of an order, which are JSON.
 //!
-//! An order's lines are `[["789",2,1999],…]`, its options `{"payment":{"within_s":900}}`, and its
-//! history a list of [entries](entry).
+//! An order's lines are `[["789",2,1999],…]`, its options `{"payment":{"within_s":900}}` with the
+//! trace of the request that placed it, if it is exported, and its history a list of
+//! [entries](entry).
 
 use contract::{Digest, OrderId, ProductId, Quantity, Revision, Wanted};
 use orders_core::decide::{Deadline, OrderState};
 use orders_core::history::{Entry, fold};
 use orders_core::order::{Order, OrderLine, PaymentTerms, Terms};
 use orders_core::status::Status;
+use orders_core::trace::TraceId;
 use serde::{Deserialize, Serialize};
 use storage::Misfit;
 
@@ -53,6 +55,7 @@ pub(super) struct StoredOrder {
     pub(super) terms: Terms,
     pub(super) digest: Digest,
     pub(super) actor: Option<String>,
+    pub(super) trace_id: Option<TraceId>,
     pub(super) created_at_micros: i64,
     pub(super) updated_at_micros: i64,
     pub(super) state: Option<OrderState>,
@@ -69,12 +72,13 @@ impl PackedOrder {
     pub(super) fn decode(self) -> Result<StoredOrder, Misfit> {
         let id = self.order_id;
         let lines = read_lines(id, &self.lines)?;
+        let PackedOptions { payment, trace } = read_options(id, self.options.as_deref())?;
         let terms = Terms {
             customer_id: parsed("orders", id, "customer_id", &self.customer_id)?,
             currency: parsed("orders", id, "currency", &self.currency)?,
             total_minor: self.total_minor,
             lines,
-            payment: read_payment(id, self.options.as_deref())?,
+            payment: payment.map(|payment| read_payment(id, &payment)).transpose()?,
         };
         let updated_at_micros =
             self.state.as_ref().map_or(self.created_at_micros, |state| state.updated_at_micros);
@@ -90,6 +94,7 @@ impl PackedOrder {
             terms,
             digest: self.digest,
             actor: self.actor,
+            trace_id: trace.map(|trace| parsed("orders", id, "options", &trace)).transpose()?,
             created_at_micros: self.created_at_micros,
             updated_at_micros,
             state,
@@ -174,6 +179,7 @@ impl StoredOrder {
             registers: order.registers,
             history: self.history,
             actor: self.actor,
+            trace_id: self.trace_id,
             created_at_micros: self.created_at_micros,
         })
     }
@@ -305,32 +311,38 @@ fn read_lines(id: OrderId, text: &str) -> Result<Vec<OrderLine>, Misfit> {
 }
 
 /// The options of an order as a column; `None` if it has none.
-pub(super) fn write_options(terms: &Terms) -> Option<String> {
+pub(super) fn write_options(terms: &Terms, trace_id: Option<TraceId>) -> Option<String> {
     let payment =
         terms.payment.as_ref().map(|payment| PackedPayment { within_s: payment.within_s });
-    payment.map(|payment| text(&PackedOptions { payment: Some(payment) }))
+    let trace = trace_id.map(|id| id.to_string());
+    let has_some = payment.is_some() || trace.is_some();
+    has_some.then(|| text(&PackedOptions { payment, trace }))
 }
 
-fn read_payment(id: OrderId, text: Option<&str>) -> Result<Option<PaymentTerms>, Misfit> {
+fn read_options(id: OrderId, text: Option<&str>) -> Result<PackedOptions, Misfit> {
+    let Some(text) = text else { return Ok(PackedOptions::default()) };
+    serde_json::from_str(text).map_err(|error| misfit("orders", id, "options", error))
+}
+
+fn read_payment(id: OrderId, payment: &PackedPayment) -> Result<PaymentTerms, Misfit> {
     const WITHIN_S: std::ops::RangeInclusive<u32> =
         PaymentTerms::MIN_WITHIN_S..=PaymentTerms::MAX_WITHIN_S;
-    let Some(text) = text else { return Ok(None) };
-    let options: PackedOptions =
-        serde_json::from_str(text).map_err(|error| misfit("orders", id, "options", error))?;
-    match options.payment {
-        Some(PackedPayment { within_s }) if !WITHIN_S.contains(&within_s) => {
-            Err(misfit("orders", id, "options", format_args!("a payment within {within_s} s")))
-        }
-        payment => Ok(payment.map(|payment| PaymentTerms { within_s: payment.within_s })),
+    let within_s = payment.within_s;
+    if !WITHIN_S.contains(&within_s) {
+        return Err(misfit("orders", id, "options", format_args!("a payment within {within_s} s")));
     }
+    Ok(PaymentTerms { within_s })
 }
 
-/// What the terms of an order have beside its lines, as the column has it.
-#[derive(Serialize, Deserialize)]
+/// What an order has beside its lines, as the column has it: of its terms, and the trace of the
+/// request that placed it. A plain order without a trace has no such column.
+#[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PackedOptions {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     payment: Option<PackedPayment>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    trace: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]

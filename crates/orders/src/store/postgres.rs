@@ -192,6 +192,10 @@ impl Postgres {
 
 #[async_trait]
 impl OrderStore for Postgres {
+    fn engine(&self) -> &'static str {
+        "postgresql"
+    }
+
     fn linger(&self) -> Duration {
         LINGER
     }

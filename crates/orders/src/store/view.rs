@@ -9,6 +9,7 @@ use orders_core::order::{CustomerId, Terms};
 use orders_core::payment::Balance;
 use orders_core::registers::Registers;
 use orders_core::status::Status;
+use orders_core::trace::TraceId;
 use platform::failure::Failure;
 
 /// An order, or why it cannot be read.
@@ -33,6 +34,8 @@ pub struct OrderView {
     pub shortages: Vec<Shortage>,
     /// Who placed it; `None` if clients are not asked who they are.
     pub actor: Option<String>,
+    /// The trace of the request that placed it, if it is exported.
+    pub trace_id: Option<TraceId>,
     /// The entries of its history after the first, oldest first.
     pub history: Vec<Entry>,
     /// When it was accepted, in microseconds since the epoch.
@@ -50,12 +53,14 @@ pub(super) struct FoldedOrder {
     pub(super) registers: Registers,
     pub(super) history: Vec<Entry>,
     pub(super) actor: Option<String>,
+    pub(super) trace_id: Option<TraceId>,
     pub(super) created_at_micros: i64,
 }
 
 impl From<FoldedOrder> for OrderView {
     fn from(order: FoldedOrder) -> Self {
-        let FoldedOrder { order_id, terms, registers, history, actor, created_at_micros } = order;
+        let FoldedOrder { order_id, terms, registers, history, actor, trace_id, created_at_micros } =
+            order;
         let status = registers.status(&terms);
         let has_nothing = matches!(status, Status::Rejected | Status::Expired);
         let facts = registers.facts.as_ref().filter(|_| has_nothing);
@@ -70,6 +75,7 @@ impl From<FoldedOrder> for OrderView {
             allocated: last_allocated(&history),
             shortages,
             actor,
+            trace_id,
             history,
             created_at_micros,
             updated_at_micros: last_at_micros.unwrap_or(created_at_micros),
@@ -103,8 +109,9 @@ impl FoldedOrder {
         let history = self.history[..entries].to_vec();
         let terms = self.terms.clone();
         let actor = self.actor.clone();
-        let Self { order_id, created_at_micros, .. } = *self;
-        FoldedOrder { order_id, terms, registers, history, actor, created_at_micros }.into()
+        let Self { order_id, trace_id, created_at_micros, .. } = *self;
+        FoldedOrder { order_id, terms, registers, history, actor, trace_id, created_at_micros }
+            .into()
     }
 }
 

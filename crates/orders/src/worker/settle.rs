@@ -9,7 +9,9 @@ use orders_core::decide::{OrderCommand, OrderOutcome};
 use platform::consumer::{Inbox, Message, Origin};
 use platform::failure::Failure;
 use platform::quarantine::Quarantined;
+use platform::relay::Traced;
 
+use crate::service::traced;
 use crate::store::OrderStore;
 
 /// What the Order Service knows about the answers that it consumes.
@@ -35,6 +37,13 @@ impl Inbox<OrderCommand, OrderOutcome> for Answers {
             name: "StockAllocated",
             bytes: codec::encode_one(&**answer),
         })
+    }
+
+    fn traced<'c>(&self, command: &'c mut OrderCommand) -> Option<Traced<'c>> {
+        match command {
+            OrderCommand::Settle(answer) => Some(traced::answer(answer)),
+            _ => None,
+        }
     }
 
     fn anomaly(&self, outcome: &OrderOutcome) -> Option<&'static str> {

@@ -181,7 +181,7 @@ impl Sweeper {
     pub async fn tick(&self) -> Result<usize, Failure> {
         let at = self.clock.now();
         let now = at.0;
-        publish(&self.outbox, &self.answer_feed.admit(Vec::new(), now));
+        publish(&self.outbox, self.answer_feed.admit(Vec::new(), now));
         let (free, awake_since, patience) = {
             let Sendings { window, .. } = &mut *self.answer_feed.sendings();
             (window.free(now).min(MAX_LEASE), window.look_back(), window.patience(now))
@@ -201,7 +201,8 @@ impl Sweeper {
         fault_point!("sweep.leased", when !commands.is_empty());
         let commands = self.answer_feed.resend(commands, free, awake_since, now);
         self.metrics.commands_resent.inc_by(commands.len() as u64);
-        publish(&self.outbox, &commands);
-        Ok(commands.len())
+        let resent = commands.len();
+        publish(&self.outbox, commands);
+        Ok(resent)
     }
 }

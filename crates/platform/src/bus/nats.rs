@@ -325,6 +325,14 @@ impl Nats {
 
 #[async_trait]
 impl Bus for Nats {
+    fn system(&self) -> &'static str {
+        "nats"
+    }
+
+    fn destination(&self, channel: &str) -> String {
+        self.subject(channel)
+    }
+
     async fn publish(&self, channel: &str, messages: Vec<Vec<u8>>) -> Published {
         self.publish_each(&self.subject(channel), messages).await
     }

@@ -58,6 +58,10 @@ impl Inbox<u8, u8> for Doubler {
         Some(Origin { subject: command.to_string(), name: "Double", bytes: vec![*command] })
     }
 
+    fn traced<'c>(&self, _command: &'c mut u8) -> Option<Traced<'c>> {
+        None
+    }
+
     fn anomaly(&self, answer: &u8) -> Option<&'static str> {
         (*answer == 0).then_some("zero")
     }

@@ -1,24 +1,23 @@
 //! Fetches the keys of an issuer.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::jwk::{self, KeysById};
 use super::settings::{TokenSettings, secure_url};
-use crate::config::{UsageError, authorities};
+use crate::config::UsageError;
 use crate::failure::Chain;
+use crate::outbound;
 
 /// How long one answer of the issuer may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,18 +42,12 @@ impl Source {
     ///
     /// The file of authorities cannot be used.
     pub(super) fn new(settings: &TokenSettings) -> Result<Self, UsageError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| UsageError(error.to_string()))?
-            .with_root_certificates(trusted(settings.ca.as_deref())?)
-            .with_no_client_auth();
         // `secure_url` has let plain HTTP through for this machine only.
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let connector = outbound::connector("oidc_ca", settings.ca.as_deref())?;
         let mut building = Client::builder(TokioExecutor::new());
         // No connection is kept for ten minutes.
         building.pool_max_idle_per_host(0);
-        let client = building.build(connector.enable_http1().build());
+        let client = building.build(connector);
         let (issuer, jwks_url) = (settings.issuer.clone(), settings.jwks_url.clone());
         Ok(Self { client, issuer, jwks_url, discovered: Mutex::default() })
     }
@@ -124,14 +117,4 @@ impl Source {
             Err(_) => Err(format!("{url}: no answer within {PATIENCE:?}")),
         }
     }
-}
-
-/// The authorities of the file, or those of the system.
-fn trusted(file: Option<&Path>) -> Result<RootCertStore, UsageError> {
-    if let Some(path) = file {
-        return authorities("oidc_ca", path);
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    Ok(roots)
 }

@@ -41,12 +41,19 @@ fn is_request_id(id: &str) -> bool {
 /// The trace that a request belongs to, which messages carry on.
 ///
 /// It is a valid `traceparent` header unchanged, or `None`: version 00 of W3C Trace Context, and
-/// later versions as far as version 00 defines how to read them. Handlers behind the edge find it
-/// as a request extension.
+/// later versions as far as version 00 defines how to read them. If the edge makes a span of the
+/// request that is exported, it is the context of that. Handlers behind the edge find it as a request
+/// extension.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TraceParent(pub Option<String>);
 
 impl TraceParent {
+    /// The id of the trace.
+    pub fn trace_id(&self) -> Option<&str> {
+        // The version has two characters, and a dash follows.
+        self.0.as_deref()?.get(3..35)
+    }
+
     pub(super) fn of(headers: &HeaderMap) -> Self {
         Self(only(headers, &TRACEPARENT).filter(|text| is_trace_parent(text)).map(str::to_owned))
     }

@@ -138,6 +138,15 @@ async fn a_good_request_id_and_trace_are_kept_and_bad_ones_replaced() {
 }
 
 #[tokio::test]
+async fn a_problem_names_the_trace_of_its_request_if_it_is_in_one() {
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+    let request = Request::get("/nothing").header("traceparent", trace).body(Body::empty());
+    let answer = ask(request.unwrap()).await;
+    assert_eq!(answer.body["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(ask(get_of("/nothing")).await.body.get("trace_id"), None);
+}
+
+#[tokio::test]
 async fn every_answer_has_the_security_headers_and_may_bring_its_own_policy() {
     for path in ["/who/a", "/nothing", "/panic"] {
         let headers = ask(get_of(path)).await.headers;

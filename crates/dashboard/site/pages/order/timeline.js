@@ -2,7 +2,7 @@
 import { html, useMemo } from '../../html.js';
 import { isAbsent } from '../../api.js';
 import { Ago, between, duration, list, money, precise, t } from '../../text.js';
-import { Card, Status } from '../../ui.js';
+import { Card, Copy, Status } from '../../ui.js';
 import { returnLine } from './returns.js';
 import { unitsAt } from './shipments.js';
 
@@ -16,7 +16,7 @@ function kindOf(entry, before) {
     return before?.status === 'amending' && entry.status === 'confirmed' ? 'amended' : entry.status;
 }
 
-export function Timeline({ order, reservation, known }) {
+export function Timeline({ order, reservation, known, traceUrl }) {
     const entries = useMemo(() => {
         const history = order.history.map((entry, at) => {
             const before = order.history[at - 1];
@@ -37,7 +37,7 @@ export function Timeline({ order, reservation, known }) {
             <i class=${`dot ${its.service === 'orders' ? its.kind.replace('.', '-') : 'stock'}`} aria-hidden="true"></i>
             <div><strong>${t(`event.${its.kind}`)}</strong>${its.isNews && html`<${Status} is=${its.entry.status} />`}
                 <span class="service">${t(`service.${its.service}`)}</span>
-                <p class="muted">${its.service === 'orders' ? html`<${Said} entry=${its.entry} order=${order} known=${known} />`
+                <p class="muted">${its.service === 'orders' ? html`<${Said} entry=${its.entry} order=${order} known=${known} traceUrl=${traceUrl} />`
                     : html`<${Moved} movements=${its.movements} known=${known} />`}</p>
             </div>
             <time datetime=${its.at} title=${precise(its.at)}>${at === 0 ? html`<${Ago} at=${its.at} />` : `+${duration(Math.max(0, between(entries[0].at, its.at)))}`}</time>
@@ -47,12 +47,19 @@ export function Timeline({ order, reservation, known }) {
     <//>`;
 }
 
-// What an entry says beside its name: the units or the money, by whom, and why.
-function Said({ entry, order, known }) {
-    const { change, actor, reason } = entry;
+// What an entry says beside its name: the units or the money, by whom, why, and in which trace.
+function Said({ entry, order, known, traceUrl }) {
+    const { change, actor, reason, trace_id: trace } = entry;
     const parts = [change && whatOf(change, order, known), actor && actor !== 'system' && t('event.by', { who: actor }),
-        reason && html`<q>${reason}</q>`].filter(Boolean);
+        reason && html`<q>${reason}</q>`, trace && html`<${Trace} id=${trace} url=${traceUrl} />`].filter(Boolean);
     return parts.map((its, at) => html`${at > 0 && ' · '}${its}`);
+}
+
+// The id of a trace: a link, if there is a page that shows traces.
+function Trace({ id, url }) {
+    const text = html`<span class="mono id" translate="no">${id}</span>`;
+    const link = url && html`<a href=${url.replaceAll('{trace_id}', id)} target="_blank" rel="noopener">${text}</a>`;
+    return html`${t('event.trace')} ${link || text} <${Copy} text=${id} label=${t('event.trace.copy')} />`;
 }
 
 function whatOf({ type, amount, reference, lines, tracking }, order, known) {

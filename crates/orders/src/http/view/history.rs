@@ -29,6 +29,10 @@ pub(super) struct EntryView {
     #[schema(example = "key:4fT9xQ2mLp0a")]
     actor: Option<String>,
     reason: Option<String>,
+    /// The trace of the request that asked for it; present only if that is exported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "4bf92f3577b34da6a3ce929d0e0e4736")]
+    trace_id: Option<String>,
     /// What was changed, if it was more than the status.
     change: Option<ChangeView>,
     #[schema(value_type = String, format = "date-time")]
@@ -91,6 +95,7 @@ pub(super) fn entries(order: &OrderView) -> Vec<EntryView> {
         status: Status::Received.as_str(),
         actor: order.actor.clone(),
         reason: None,
+        trace_id: order.trace_id.map(|id| id.to_string()),
         change: None,
         at: Timestamp(order.created_at_micros).to_rfc3339(),
     };
@@ -115,6 +120,7 @@ impl EntryView {
             status: entry.status.as_str(),
             actor,
             reason,
+            trace_id: entry.trace_id.map(|id| id.to_string()),
             change: ChangeView::of(entry, &order.registers, order.terms.currency),
             at: Timestamp(entry.at_micros).to_rfc3339(),
         }

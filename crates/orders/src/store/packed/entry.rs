@@ -26,6 +26,9 @@ struct PackedEntry {
     decided_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     actor: Option<String>,
+    /// The trace of the request that caused the entry.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    trace: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     reason: Option<String>,
     /// Only of a new intent, whose purpose is the status.
@@ -87,7 +90,8 @@ pub(in crate::store) fn write_entries(entries: &[Entry]) -> String {
 
 fn pack(entry: &Entry) -> PackedEntry {
     let status = entry.status.as_str().to_owned();
-    let empty = PackedEntry { status, at: entry.at_micros, ..PackedEntry::default() };
+    let trace = entry.trace_id.map(|id| id.to_string());
+    let empty = PackedEntry { status, at: entry.at_micros, trace, ..PackedEntry::default() };
     let money = |reference: &str, amount: i64| {
         Some(PackedMoney { reference: reference.to_owned(), amount })
     };
@@ -178,10 +182,12 @@ fn unpack(seq: u32, mut packed: PackedEntry) -> Result<Entry, String> {
     let status = Status::parse(&packed.status)
         .ok_or_else(|| format!("entry {seq} with the status {}", packed.status))?;
     let at_micros = packed.at;
+    let trace = packed.trace.take().map(|text| text.parse());
+    let trace_id = trace.transpose().map_err(|error| format!("entry {seq}: {error}"))?;
     let event = take_event(status, &mut packed)?;
     match event {
         // What belongs to no event of this kind.
-        Some(event) if packed.is_used_up() => Ok(Entry { seq, status, at_micros, event }),
+        Some(event) if packed.is_used_up() => Ok(Entry { seq, status, at_micros, event, trace_id }),
         _ => {
             Err(format!("entry {seq}, which is neither an intent nor an answer nor another event"))
         }
@@ -232,8 +238,18 @@ fn take_event(status: Status, packed: &mut PackedEntry) -> Result<Option<Event>,
 impl PackedEntry {
     /// Whether nothing is left but the status and the time.
     fn is_used_up(&self) -> bool {
-        let Self { status: _, at: _, decided_at, actor, reason, revision, wanted, shipped, .. } =
-            self;
+        let Self {
+            status: _,
+            at: _,
+            trace: _,
+            decided_at,
+            actor,
+            reason,
+            revision,
+            wanted,
+            shipped,
+            ..
+        } = self;
         let Self { returned, key, shipment, tracking, allocated, booked_at, shortages, .. } = self;
         let Self { payment, refund, .. } = self;
         let of_all = decided_at.is_none() && actor.is_none() && reason.is_none();

@@ -12,14 +12,19 @@ fn the_lines_of_an_order_are_pinned() {
 #[test]
 fn the_options_of_an_order_are_pinned() {
     let mut terms = crate::store::laws::placement(1, None).terms;
-    assert_eq!(write_options(&terms), None, "a plain order has none");
+    assert_eq!(write_options(&terms, None), None, "a plain order has none");
     for text in [
         r#"{"payment":{"within_s":60}}"#,
         r#"{"payment":{"within_s":900}}"#,
         r#"{"payment":{"within_s":604800}}"#,
+        r#"{"trace":"0af7651916cd43dd8448eb211c80319c"}"#,
+        r#"{"payment":{"within_s":60},"trace":"0af7651916cd43dd8448eb211c80319c"}"#,
     ] {
-        terms.payment = read_payment(ID, Some(text)).expect("options");
-        assert_eq!(write_options(&terms).as_deref(), Some(text));
+        let PackedOptions { payment, trace } = read_options(ID, Some(text)).expect("options");
+        let payment = payment.map(|payment| read_payment(ID, &payment));
+        terms.payment = payment.transpose().expect("a payment");
+        let trace_id = trace.map(|trace| trace.parse().expect("an id"));
+        assert_eq!(write_options(&terms, trace_id).as_deref(), Some(text));
     }
 }
 
@@ -41,7 +46,9 @@ fn a_column_that_the_domain_does_not_allow_is_named() {
         (r#"{"split":false}"#, "unknown field"),
         ("{", "EOF"),
     ] {
-        let error = read_payment(ID, Some(text)).expect_err(text).to_string();
+        let payment = |options: PackedOptions| read_payment(ID, &options.payment.expect("one"));
+        let read = read_options(ID, Some(text)).and_then(payment);
+        let error = read.expect_err(text).to_string();
         assert!(error.contains("options") && error.contains(reason), "{error}");
     }
 }

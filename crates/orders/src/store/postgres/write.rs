@@ -175,7 +175,9 @@ async fn insert_orders(
         &column(placed, |(_, placement)| placement.terms.total_minor),
         &column(placed, |(_, placement)| Uuid::from_bytes(placement.digest.0)),
         &column(placed, |(_, placement)| write_lines(&placement.terms.lines)),
-        &column(placed, |(_, placement)| write_options(&placement.terms)),
+        &column(placed, |(_, placement)| {
+            write_options(&placement.terms, placement.context.trace_id())
+        }),
         &column(placed, |(_, placement)| placement.context.actor.as_deref()),
         &column(placed, |(change, _)| change.at_micros),
     ];

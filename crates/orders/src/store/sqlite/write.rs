@@ -79,7 +79,7 @@ impl<'c> Statements<'c> {
             placement.digest.0,
             placement.key,
             write_lines(&terms.lines),
-            write_options(terms),
+            write_options(terms, placement.context.trace_id()),
             placement.context.actor,
             change.at_micros,
         ])?;

@@ -23,6 +23,8 @@ fn the_entries_of_a_history_are_pinned() {
         r#"{"status":"cancelled","at":7,"refund":{"reference":"re_1","amount":6997}}"#,
         r#"{"status":"fulfilled","at":7,"shipment":3,"tracking":{"number":"7"}}"#,
         r#"{"status":"fulfilled","at":7,"shipment":3,"tracking":{}}"#,
+        r#"{"status":"reviving","at":7,"actor":"key:till","trace":"0af7651916cd43dd8448eb211c80319c","revision":3}"#,
+        r#"{"status":"cancelled","at":7,"trace":"0af7651916cd43dd8448eb211c80319c","refund":{"reference":"re_1","amount":6997}}"#,
     ] {
         let history = read_history(ID, &format!("[{text}]")).expect(text);
         assert_eq!(history[0].seq, 2);
@@ -54,6 +56,7 @@ fn an_entry_that_the_domain_does_not_allow_is_named() {
             r#"[{"status":"amending","at":7,"revision":3,"returned":[["789","main",0,0,0]]}]"#,
             "1 to 1000000 units",
         ),
+        (r#"[{"status":"fulfilled","at":7,"trace":"7","decided_at":5}]"#, "not the id of a trace"),
         ("[", "EOF"),
     ] {
         let error = read_history(ID, text).expect_err(text).to_string();
