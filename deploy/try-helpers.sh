@@ -171,6 +171,14 @@ replicas_answer() { # STATUS PATH
     local number
     for number in 1 2 3 4 5 6 7 8 9 10; do answers "$1" GET "$2" || return 1; done
 }
+# A client that is refused may ask only a few times per second.
+key_is_refused() {
+    local number
+    for number in 1 2 3 4; do
+        answers 401 GET /api/orders || return 1
+        sleep 0.5
+    done
+}
 make_key() {
     expect 401 POST /api/orders "$readme_order"
     saw "without a key: 401 $(member code)"
