@@ -1,8 +1,5 @@
--- The roles and the two databases. PostgreSQL runs this when its volume is new; it may be run again,
--- for example after deploy/make-secrets has made other passwords:
---
---   docker compose -p lastro -f deploy/compose.production.yaml exec postgres \
---       psql -U postgres -f /docker-entrypoint-initdb.d/roles.sql
+-- The roles and the two databases. PostgreSQL runs this when its volume is new. It may be run again,
+-- for example after deploy/make-secrets has made other passwords; docs/operations.md says how.
 --
 -- Each database belongs to a role of its own, as which `lastro migrate` and `lastro keys` log in. The
 -- services log in as roles that own nothing: what these may do is granted by `lastro migrate --role`.
