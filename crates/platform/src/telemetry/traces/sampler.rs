@@ -26,13 +26,8 @@ impl ShouldSample for WithCommits {
             return self.0.should_sample(parent, trace_id, name, kind, attributes, links);
         }
         let is_named = links.iter().any(|link| link.span_context.is_sampled());
-        SamplingResult {
-            decision: match is_named {
-                true => SamplingDecision::RecordAndSample,
-                false => SamplingDecision::Drop,
-            },
-            attributes: Vec::new(),
-            trace_state: TraceState::NONE,
-        }
+        let decision =
+            if is_named { SamplingDecision::RecordAndSample } else { SamplingDecision::Drop };
+        SamplingResult { decision, attributes: Vec::new(), trace_state: TraceState::NONE }
     }
 }
