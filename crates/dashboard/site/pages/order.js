@@ -1,11 +1,10 @@
 // One order: what was ordered, what became of it, its money, and what happened to it in both services.
 import { html, useMemo, useState } from '../html.js';
-import { request } from '../api.js';
-import { useResource, useSend } from '../resource.js';
+import { useResource } from '../resource.js';
 import { link } from '../store.js';
 import { between, duration, moment, number, precise, t } from '../text.js';
 import { Ask, Button, Card, Copy, Empty, Loaded, ProductLink, Status, Title, shortId } from '../ui.js';
-import { TextField, sayDone } from './order/form.js';
+import { TextField, sayDone, useChange } from './order/form.js';
 import { Items } from './order/items.js';
 import { Pay, Payment, PaymentState, Refund } from './order/money.js';
 import { CancelUnits, Cancellations, Returns, TakeBack } from './order/returns.js';
@@ -13,7 +12,6 @@ import { CancelShipment, Ship, Shipments, Track } from './order/shipments.js';
 import { Timeline } from './order/timeline.js';
 import { allowed, held, nextAction, settledAt } from './order/units.js';
 
-const WAIT = { prefer: 'wait=5' };
 // Of the money, what somebody should do something about is shown beside the status.
 const URGENT = ['due', 'refund_due'];
 const FORMS = { cancel: Cancel, pay: Pay, refund: Refund, ship: Ship, track: Track, unship: CancelShipment, cancelUnits: CancelUnits, takeBack: TakeBack };
@@ -126,16 +124,15 @@ function Allocations({ order, known }) {
     <//>`;
 }
 
-function Cancel({ order, onClose }) {
+function Cancel({ order, onClose, onRefused }) {
     const [reason, setReason] = useState('');
-    const send = useSend(() => request(`api/orders/${encodeURIComponent(order.order_id)}/cancel`, {
-        method: 'POST', headers: WAIT, body: reason.trim() ? { reason: reason.trim() } : {},
-    }));
+    const send = useChange(order, 'cancel', onRefused);
+    const submit = () => send.submit(reason.trim() ? { reason: reason.trim() } : {});
     const done = (answer) => {
         if (answer) sayDone('order.cancel.done', answer);
         onClose(answer);
     };
-    return html`<${Ask} title=${t('order.cancel.title')} action=${t('order.cancel.do')} kind="danger" send=${send} onClose=${done} onSubmit=${send.submit}>
+    return html`<${Ask} title=${t('order.cancel.title')} action=${t('order.cancel.do')} kind="danger" send=${send} onClose=${done} onSubmit=${submit}>
         <p>${t('order.cancel.note')}${order.payment?.paid > 0 && ` ${t('cancel-units.note.paid')}`}</p>
         <${TextField} label=${t('form.reason')} value=${reason} onText=${setReason} />
     <//>`;

@@ -29,7 +29,7 @@ struct Row {
     said_later: &'static str,
     /// The order's final status; empty if the order is unknown.
     comes_to: &'static str,
-    /// The request that helps then, and the status that it leads to.
+    /// The request that helps then (see [`help`]), and the status that it leads to.
     helps: Option<(&'static str, &'static str)>,
 }
 
@@ -47,7 +47,7 @@ const fn stays(
     Row { name, said, said_later: said, comes_to, helps }
 }
 
-const ORDERS_WENT_BACK: [Row; 14] = [
+const ORDERS_WENT_BACK: [Row; 17] = [
     heals("early", "confirmed"),
     heals("early_rejected", "rejected"),
     stays("early_released", "received, released", "received", Some(("cancel", "cancelled"))),
@@ -64,9 +64,14 @@ const ORDERS_WENT_BACK: [Row; 14] = [
     stays("late_to_ship", "none, reserved", "", None),
     // The order is lost without a trace.
     heals("late_received", ""),
+    // The payment is forgotten.
+    heals("to_pay", "reserved"),
+    // The same request again makes the revision that Inventory has.
+    stays("sent_in_part", "confirmed, reserved", "confirmed", Some(("ship one", "confirmed"))),
+    stays("came_back", "fulfilled, shipped", "fulfilled", Some(("return one", "fulfilled"))),
 ];
 
-const STOCK_WENT_BACK: [Row; 14] = [
+const STOCK_WENT_BACK: [Row; 17] = [
     stays("early", "confirmed, absent", "confirmed", Some(("cancel", "cancelled"))),
     stays("early_rejected", "rejected, absent", "rejected", None),
     stays("early_released", "cancelled, absent", "cancelled", None),
@@ -87,6 +92,10 @@ const STOCK_WENT_BACK: [Row; 14] = [
     },
     stays("late_to_ship", "fulfilling, absent", "fulfilling", None),
     heals("late_received", "confirmed"),
+    heals("to_pay", "confirmed"),
+    // The next revision says all that has left and all that came back.
+    stays("sent_in_part", "confirmed, reserved", "confirmed", Some(("fulfill", "fulfilled"))),
+    stays("came_back", "fulfilled, shipped", "fulfilled", Some(("return one", "fulfilled"))),
 ];
 
 /// The key of `late_received`.
@@ -193,7 +202,7 @@ impl History {
         .await;
         self.check_said(&shop.verify().await, rows.iter().map(|row| (row.name, row.said_later)));
         for (row, (action, status)) in rows.iter().filter_map(|row| Some((row, row.helps?))) {
-            shop.ask(&self.ids[row.name], action).await.ok();
+            help(&shop, &self.ids[row.name], action, "after-the-restore").await;
             comes_to(&shop, &self.ids[row.name], status).await;
         }
         let beyond_help = rows.iter().filter(|row| row.helps.is_none());
@@ -219,6 +228,17 @@ async fn begin(shop: &mut Deployment, ids: &mut BTreeMap<&'static str, String>) 
     {
         ids.insert(name, shop.confirmed(&[("MUG", 1)]).await);
     }
+    let payment = json!({"payment": {"within_s": 86400}, "customer_id": "123456", "products": [
+        {"product_id": "MUG", "quantity": 1, "price": 5},
+    ]});
+    let placed = shop.post("/api/orders", &payment).await;
+    ids.insert("to_pay", placed.text_at("/order_id"));
+    comes_to(shop, &ids["to_pay"], "reserved").await;
+    for name in ["sent_in_part", "came_back"] {
+        ids.insert(name, shop.confirmed(&[("MUG", 2)]).await);
+    }
+    ask(shop, &ids["came_back"], "fulfill").await;
+    comes_to(shop, &ids["came_back"], "fulfilled").await;
     let held = shop.hold_inventory().await;
     for (name, units) in
         [("early", 1), ("early_rejected", 1000), ("early_released", 1), ("early_shipped", 1)]
@@ -257,6 +277,10 @@ async fn go_on(shop: &mut Deployment, ids: &mut BTreeMap<&'static str, String>) 
     for name in ["shipped", "early_shipped", "being_shipped"] {
         comes_to(shop, &ids[name], "fulfilled").await;
     }
+    let paid = json!({"reference": "charge 1"});
+    shop.post(&format!("/api/orders/{}/pay", ids["to_pay"]), &paid).await.ok();
+    help(shop, &ids["sent_in_part"], "ship one", "before").await;
+    help(shop, &ids["came_back"], "return one", "before").await;
     for name in ["late_to_release", "late_to_ship"] {
         ids.insert(name, shop.confirmed(&[("MUG", 1)]).await);
     }
@@ -274,6 +298,27 @@ async fn go_on(shop: &mut Deployment, ids: &mut BTreeMap<&'static str, String>) 
     shop.programs.kill();
     shop.programs.ended(PATIENCE).await;
     drop(held);
+}
+
+/// Sends the request that helps an order, and waits until Inventory has answered it.
+async fn help(shop: &Deployment, id: &str, action: &str, key: &str) {
+    let keyed = async |path: &str, line: serde_json::Value| {
+        let headers = [("idempotency-key", key), ("prefer", "wait=30")];
+        let path = format!("/api/orders/{id}/{path}");
+        let answer = shop.post_with(&path, &headers, &json!({"lines": [line]})).await;
+        assert_eq!(answer.status, 201, "{action}: {answer:?}");
+        assert_ne!(answer.text_at("/status"), "amending", "{action}: {answer:?}");
+    };
+    match action {
+        "ship one" => keyed("shipments", json!({"product_id": "MUG", "quantity": 1})).await,
+        "return one" => {
+            let line = json!({"product_id": "MUG", "quantity": 1, "disposition": "restock"});
+            keyed("returns", line).await;
+        }
+        action => {
+            shop.ask(id, action).await.ok();
+        }
+    }
 }
 
 /// Requests an action that needs Inventory, and does not wait for the outcome.

@@ -10,12 +10,19 @@ export const MAX_TEXT = 200;
 const WAIT_S = 5;
 
 // A change of an order. The key is made once per form, so that a double click is one change, and so is
-// a second attempt after an answer that got lost. A refused request does not use it up.
-export function useChange(order, path, method = 'POST') {
+// a second attempt after an answer that got lost. A refused request does not use it up. `onRefused` reads
+// the order again: it is not what the form was made for, or the change was made and its answer was lost.
+export function useChange(order, path, onRefused, method = 'POST') {
     const key = useRef(newKey());
-    return useSend((body) => request(`api/orders/${encodeURIComponent(order.order_id)}/${path}`, {
+    const send = useSend((body) => request(`api/orders/${encodeURIComponent(order.order_id)}/${path}`, {
         method, body, headers: { prefer: `wait=${WAIT_S}`, 'idempotency-key': key.current },
     }));
+    const submit = async (body) => {
+        const answer = await send.submit(body);
+        if (!answer) onRefused();
+        return answer;
+    };
+    return { ...send, submit };
 }
 
 // Says what came of a change.

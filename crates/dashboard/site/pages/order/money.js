@@ -54,12 +54,12 @@ const CODES = {
 const textOf = (amount, currency) => (amount > 0 ? amountText(amount, currency) : '');
 
 // The two fields of money that is recorded.
-function useMoney({ order, path, start, most, words }) {
+function useMoney({ order, path, start, most, words, onRefused }) {
     const { currency } = order;
     const [reference, setReference] = useState('');
     const [text, setText] = useState(textOf(start, currency));
     const [tried, setTried] = useState(false);
-    const send = useChange(order, path);
+    const send = useChange(order, path, onRefused);
     const amount = amountOf(text, currency);
     const isMore = amount > most;
     const { errorAt, rest } = atFields(send.problem, POINTERS, CODES);
@@ -82,12 +82,12 @@ function useMoney({ order, path, start, most, words }) {
     return { send: { ...send, problem: rest }, submit, fields };
 }
 
-export function Pay({ order, onClose }) {
+export function Pay({ order, onClose, onRefused }) {
     const { status, payment } = order;
     const isOver = ['rejected', 'cancelling', 'cancelled'].includes(status);
     const isLate = ['expiring', 'expired'].includes(status);
     const { send, submit, fields } = useMoney({
-        order, path: 'pay', start: payment.amount || order.total, most: Infinity, words: t('pay.reference'),
+        order, path: 'pay', start: payment.amount || order.total, most: Infinity, words: t('pay.reference'), onRefused,
     });
     const done = (answer) => {
         if (answer) sayDone('pay.done', answer);
@@ -100,11 +100,11 @@ export function Pay({ order, onClose }) {
     <//>`;
 }
 
-export function Refund({ order, onClose }) {
+export function Refund({ order, onClose, onRefused }) {
     const { payment, currency } = order;
     const most = sum([payment.paid, -payment.refunded], currency);
     const { send, submit, fields } = useMoney({
-        order, path: 'refunds', start: payment.refund_due, most, words: t('refund.reference'),
+        order, path: 'refunds', start: payment.refund_due, most, words: t('refund.reference'), onRefused,
     });
     const done = (answer) => {
         if (answer) sayDone('refund.done', answer);

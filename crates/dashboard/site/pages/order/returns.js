@@ -49,7 +49,7 @@ export function CancelUnits({ order, known, onClose, onRefused }) {
     const [reason, setReason] = useState('');
     const [tried, setTried] = useState(false);
     const [sent, setSent] = useState([]);
-    const send = useChange(order, 'cancellations');
+    const send = useChange(order, 'cancellations', onRefused);
     const units = rows.map((row) => unitsOf(texts[row.key] || '0'));
     const isWrong = (at) => !(units[at] <= rows[at].most);
     const isNothing = units.every((n) => n === 0);
@@ -62,9 +62,7 @@ export function CancelUnits({ order, known, onClose, onRefused }) {
         const chosen = rows.filter((_, at) => units[at] > 0);
         setSent(chosen.map((row) => row.key));
         const lines = chosen.map((row) => ({ product_id: row.key, quantity: unitsOf(texts[row.key]) }));
-        const answer = await send.submit({ lines, ...(reason.trim() && { reason: reason.trim() }) });
-        if (!answer) onRefused();
-        return answer;
+        return send.submit({ lines, ...(reason.trim() && { reason: reason.trim() }) });
     };
     const done = (answer) => {
         if (answer) sayDone('cancel-units.done', answer);
@@ -89,7 +87,7 @@ export function TakeBack({ order, known, onClose, onRefused }) {
     const [reason, setReason] = useState('');
     const [tried, setTried] = useState(false);
     const [sent, setSent] = useState([]);
-    const send = useChange(order, 'returns');
+    const send = useChange(order, 'returns', onRefused);
     const units = (line) => unitsOf(line.text || '0');
     const isUnits = (line) => units(line) <= (most[line.product_id] ?? 0);
     const together = (id) => lines.filter((its) => its.product_id === id).reduce((sum, its) => sum + units(its), 0);
@@ -115,9 +113,7 @@ export function TakeBack({ order, known, onClose, onRefused }) {
             disposition: line.disposition,
             ...(line.location && { location_id: line.location }),
         }));
-        const answer = await send.submit({ lines: body, ...(reason.trim() && { reason: reason.trim() }) });
-        if (!answer) onRefused();
-        return answer;
+        return send.submit({ lines: body, ...(reason.trim() && { reason: reason.trim() }) });
     };
     const done = (answer) => {
         if (answer) sayDone('return.done', answer);

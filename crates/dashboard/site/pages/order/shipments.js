@@ -5,11 +5,13 @@ import { Ask, Button, Card } from '../../ui.js';
 import { TextField, Units, atFields, sayDone, unitsOf, useChange } from './form.js';
 import { held } from './units.js';
 
-// Units in words, by location: "2 × Blue mug and 1 × Green tee at Main warehouse". `key`: the text for that.
+// Units in words, by location: "2 × Blue mug and 1 × Green tee at Main warehouse", or the products alone if
+// their number is unknown. `key`: the text for that.
 export function unitsAt(lines, { names, places }, key = 'event.units') {
     const groups = new Map();
     for (const its of lines) {
-        const units = t('order.allocation', { quantity: its.quantity, product: names[its.product_id] ?? its.product_id });
+        const product = names[its.product_id] ?? its.product_id;
+        const units = its.quantity === undefined ? product : t('order.allocation', { quantity: its.quantity, product });
         groups.set(its.location_id, [...groups.get(its.location_id) ?? [], units]);
     }
     return [...groups].map(([id, units]) => (id ? t(key, { units: list(units), location: places[id] ?? id }) : list(units))).join('; ');
@@ -78,7 +80,7 @@ export function Ship({ order, known, onClose, onRefused }) {
     const [tried, setTried] = useState(false);
     const [sent, setSent] = useState([]);
     const tracking = useTracking();
-    const send = useChange(order, 'shipments');
+    const send = useChange(order, 'shipments', onRefused);
     const units = rows.map((row) => unitsOf(texts[row.key] || '0'));
     const isWrong = (at) => !(units[at] <= rows[at].most);
     const all = units.reduce((sum, n) => sum + n, 0);
@@ -94,9 +96,7 @@ export function Ship({ order, known, onClose, onRefused }) {
         const lines = chosen.map((row) => ({
             product_id: row.line.product_id, location_id: row.line.location_id, quantity: unitsOf(texts[row.key]),
         }));
-        const answer = await send.submit({ lines, ...(tracking.said && { tracking: tracking.said }) });
-        if (!answer) onRefused();
-        return answer;
+        return send.submit({ lines, ...(tracking.said && { tracking: tracking.said }) });
     };
     const done = (answer) => {
         if (answer) sayDone('ship.done', answer);
@@ -112,10 +112,10 @@ export function Ship({ order, known, onClose, onRefused }) {
     <//>`;
 }
 
-export function Track({ order, shipment, onClose }) {
+export function Track({ order, shipment, onClose, onRefused }) {
     const tracking = useTracking(shipment.tracking);
     const [tried, setTried] = useState(false);
-    const send = useChange(order, `shipments/${encodeURIComponent(shipment.shipment_id)}/tracking`, 'PUT');
+    const send = useChange(order, `shipments/${encodeURIComponent(shipment.shipment_id)}/tracking`, onRefused, 'PUT');
     const { errorAt, rest } = atFields(send.problem, TRACKING.map((name) => `/${name}`));
     const submit = () => {
         setTried(true);
@@ -132,13 +132,9 @@ export function Track({ order, shipment, onClose }) {
 
 export function CancelShipment({ order, shipment, onClose, onRefused }) {
     const [reason, setReason] = useState('');
-    const send = useChange(order, `shipments/${encodeURIComponent(shipment.shipment_id)}/cancel`);
+    const send = useChange(order, `shipments/${encodeURIComponent(shipment.shipment_id)}/cancel`, onRefused);
     const n = shipment.lines.reduce((sum, its) => sum + its.quantity, 0);
-    const submit = async () => {
-        const answer = await send.submit(reason.trim() ? { reason: reason.trim() } : {});
-        if (!answer) onRefused();
-        return answer;
-    };
+    const submit = () => send.submit(reason.trim() ? { reason: reason.trim() } : {});
     const done = (answer) => {
         if (answer) sayDone('unship.done', answer);
         onClose(answer);

@@ -63,7 +63,10 @@ function whatOf({ type, amount, reference, lines, tracking }, order, known) {
 }
 
 function Moved({ movements, known }) {
-    const shown = movements.slice(0, 6).map((its) => ({ ...its, quantity: Math.abs(its.reserved_delta || its.on_hand_delta) }));
+    // A movement of returned units counts those that are back in the stock. How many came back, the order's
+    // own entry says.
+    const unitsOf = (its) => (its.kind === 'return' ? undefined : Math.abs(its.reserved_delta || its.on_hand_delta));
+    const shown = movements.slice(0, 6).map((its) => ({ ...its, quantity: unitsOf(its) }));
     const more = movements.length - shown.length;
     return `${unitsAt(shown, known)}${more > 0 ? `; ${t('event.more', { n: more })}` : ''}`;
 }
