@@ -29,6 +29,7 @@ pub use launch::{Ended, Launch};
 pub use load::{Load, stocked};
 pub use nats::{Nats, nats_url};
 pub use operator::{ANSWERS, COMMANDS, Message, Operator, Recording};
+pub use ports::Port;
 pub use postgres::{
     Postgres, as_role, copy_of_database, fresh_database, must_be_ready_for_publication, postgres,
     postgres_url,

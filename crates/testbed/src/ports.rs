@@ -9,7 +9,7 @@ const MAX_ATTEMPTS: u32 = 50;
 
 /// A TCP port for one server of one test, until this value is dropped.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     pub(crate) number: u16,
     /// No server of the tests speaks UDP, so the test that holds a UDP port owns the TCP port of
     /// the same number, whether or not its server runs. This keeps tests in all processes from

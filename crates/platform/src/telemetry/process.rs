@@ -12,16 +12,17 @@ use prometheus_client::registry::Unit;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The unit of times in `/proc`: `USER_HZ`, which is the same on every machine that Rust's standard
-/// library knows.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// The unit of times in `/proc`: a hundredth of a second (`USER_HZ`) on every machine that this
+/// program is built for.
+const MILLIS_PER_TICK: u64 = 10;
 
-/// When this process was started, in seconds since the epoch. It is computed once, because the time
+/// When this process was started, as the time since the epoch. It is computed once, because the time
 /// of the machine's start, which it is counted from, follows the wall clock.
-static STARTED: LazyLock<Option<f64>> = LazyLock::new(|| {
+static STARTED: LazyLock<Option<Duration>> = LazyLock::new(|| {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let machine = std::fs::read_to_string("/proc/stat").ok()?;
-    Some(booted_in(&machine)? + ticks_in(&stat)? / TICKS_PER_SECOND)
+    let since_boot = Duration::from_millis(ticks_in(&stat)?.checked_mul(MILLIS_PER_TICK)?);
+    Duration::from_secs(booted_in(&machine)?).checked_add(since_boot)
 });
 
 /// Returns the CPU time of all threads of this process since its start, user and system.
@@ -52,13 +53,13 @@ fn open_files() -> Option<u64> {
 
 /// The start of the process in ticks since that of the machine: `starttime`, the 22nd field of
 /// `/proc/PID/stat`. The second one, which is in parentheses, may contain anything.
-fn ticks_in(stat: &str) -> Option<f64> {
+fn ticks_in(stat: &str) -> Option<u64> {
     let (_, from_third) = stat.rsplit_once(") ")?;
     from_third.split(' ').nth(19)?.parse().ok()
 }
 
 /// The start of the machine in seconds since the epoch: `btime` in `/proc/stat`.
-fn booted_in(stat: &str) -> Option<f64> {
+fn booted_in(stat: &str) -> Option<u64> {
     stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
@@ -76,9 +77,13 @@ impl Collector for ProcessNumbers {
             Some(&Unit::Seconds),
             cpu.metric_type(),
         )?)?;
-        let seconds = Some(Unit::Seconds);
         let gauges = [
-            ("process_start_time", "When the process was started", seconds, *STARTED),
+            (
+                "process_start_time",
+                "When the process was started",
+                Some(Unit::Seconds),
+                STARTED.map(|started| started.as_secs_f64()),
+            ),
             (
                 "process_resident_memory",
                 "Resident memory of the process",
@@ -163,9 +168,11 @@ mod tests {
                 .unwrap_or_else(|| panic!("{name} is not in\n{text}"))
         };
         let now = std::fs::metadata("/proc/self").and_then(|own| own.modified()).expect("a time");
-        let now = now.duration_since(std::time::UNIX_EPOCH).expect("after it").as_secs_f64();
-        let age = now - gauge("process_start_time_seconds");
-        assert!((-2.0..3600.0).contains(&age), "it runs for {age} s");
+        let now = now.duration_since(std::time::UNIX_EPOCH).expect("after it");
+        let started = Duration::from_secs_f64(gauge("process_start_time_seconds"));
+        // The start of the machine is told in whole seconds.
+        let away = now.abs_diff(started);
+        assert!(away < Duration::from_secs(3600), "it was started at {started:?}, now is {now:?}");
         let (open, most) = (gauge("process_open_fds"), gauge("process_max_fds"));
         assert!(open >= 3.0 && open <= most, "{open} of {most}");
         assert_eq!(
@@ -177,9 +184,9 @@ mod tests {
     #[test]
     fn the_start_is_read_behind_a_name_that_looks_like_fields() {
         let stat = "7 (a) 1 b) S 1 7 7 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 4 0 12345 1000 10";
-        assert_eq!(ticks_in(stat), Some(12345.0));
+        assert_eq!(ticks_in(stat), Some(12345));
         assert_eq!(ticks_in("7 (a) S 1 7"), None);
-        assert_eq!(booted_in("cpu 1 2\nbtime 1790000000\n"), Some(1_790_000_000.0));
+        assert_eq!(booted_in("cpu 1 2\nbtime 1790000000\n"), Some(1_790_000_000));
         assert_eq!(booted_in("cpu 1 2\n"), None);
     }
 
