@@ -99,11 +99,7 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let request_id = RequestId::of(request.headers(), &*edge.ids);
     let trace_parent = TraceParent::of(request.headers());
     let asked = Asked::of(&request);
-    let span = traced::begin(&asked, &request_id, &trace_parent);
-    let trace_parent = match &span {
-        Some(span) => TraceParent(Some(span.traceparent())),
-        None => trace_parent,
-    };
+    let (span, trace_parent) = traced::begin(&asked, &request_id, trace_parent);
     request.extensions_mut().insert(request_id.clone());
     request.extensions_mut().insert(trace_parent.clone());
 

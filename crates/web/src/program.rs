@@ -295,11 +295,17 @@ impl Process {
             let watch = |token| async move { tokens.watch(readiness, token).await };
             process.workers.spawn(Stage::Work, "the watcher of the token issuer", watch);
         }
-        if let Some(exporter) = traces::start(program.name)? {
-            let export = |token| exporter.run(token);
-            process.workers.spawn(Stage::Close, "the exporter of traces", export);
-        }
+        process.export_traces()?;
         Ok(process)
+    }
+
+    /// Exports traces, if the environment asks for it.
+    fn export_traces(&mut self) -> Result<(), ProgramError> {
+        if let Some(exporter) = traces::start(self.program.name)? {
+            let export = |token| exporter.run(token);
+            self.workers.spawn(Stage::Close, "the exporter of traces", export);
+        }
+        Ok(())
     }
 
     /// Adds the keys in the table of a service, if clients are asked for those. To be called before

@@ -5,11 +5,26 @@ use platform::telemetry::traces::{self, Kind, Span};
 use super::{Asked, RequestId, TraceParent};
 use crate::problem::Code;
 
-/// Begins the span of a request of the API, as a part of the client's trace or of a new one.
+/// Begins the span of a request of the API, as a part of the client's trace or of a new one. Returns
+/// it with the trace context that the request has from now on.
 ///
-/// `None` if the process has no traces, if this one is not exported, or if the request is none of the
-/// API: probes, scrapes and files make no traces.
-pub(super) fn begin(asked: &Asked, request_id: &RequestId, client: &TraceParent) -> Option<Span> {
+/// There is no span if the process has no traces, if this one is not exported, or if the request is
+/// none of the API: probes, scrapes and files make no traces.
+pub(super) fn begin(
+    asked: &Asked,
+    request_id: &RequestId,
+    client: TraceParent,
+) -> (Option<Span>, TraceParent) {
+    match span(asked, request_id, &client) {
+        Some(span) => {
+            let own = TraceParent(Some(span.traceparent()));
+            (Some(span), own)
+        }
+        None => (None, client),
+    }
+}
+
+fn span(asked: &Asked, request_id: &RequestId, client: &TraceParent) -> Option<Span> {
     let traces = traces::current()?;
     let route = asked.route.as_deref().filter(|route| route.starts_with("/api/"))?;
     let parent = client.0.as_deref().and_then(traces::read);
