@@ -112,15 +112,20 @@ async fn restored(form: Form, backup: &Path) -> Arc<Deployment> {
 
 async fn twenty_backups_under_load_miss_nothing_that_was_answered(form: Form) {
     let shop = Arc::new(stocked(Deployment::in_form(form).await, STOCK).await);
-    let load = Load::on(&shop, &mut Random::seeded("backups"));
-    let payer = Payer::on(&shop);
+    let mut random = Random::seeded("backups");
+    let (mut record, mut paid) = (Record::default(), Vec::new());
     let backups = tempfile::tempdir().expect("a folder");
     let mut last = PathBuf::new();
     for number in 1..=BACKUPS {
-        load.has_accepted(load.accepted() + 20).await;
+        let load = Load::on(&shop, &mut random);
+        let payer = Payer::on(&shop);
+        load.has_accepted(20).await;
         let mut answered = load.so_far();
+        answered.append(record.clone());
         last = backups.path().join(number.to_string());
         let ended = must_succeed(backup(&shop, &last).args(["--json"])).await;
+        record.append(load.end_with_nothing_refused().await);
+        paid.extend(payer.end().await);
         let said: Value = serde_json::from_str(&ended.stdout).expect("JSON");
         assert!(said["order_count"].as_u64() >= Some(answered.accepted.len() as u64), "{said}");
         assert_eq!(missing(&answered, &last), [""; 0]);
@@ -128,8 +133,7 @@ async fn twenty_backups_under_load_miss_nothing_that_was_answered(form: Form) {
             answered.check(&restored(form, &last).await).await;
         }
     }
-    let paid = payer.end().await;
-    load.end_with_nothing_refused().await.check(&shop).await;
+    record.check(&shop).await;
     // The payments before the last backup are in it, and none of another time.
     let restored = restored(form, &last).await;
     let mut known = 0;
