@@ -103,7 +103,7 @@ pub(crate) fn check_file(
     let found: String =
         connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(text)?;
     if found != "ok" {
-        return Err(found);
+        return Err(found.replace('\n', ", "));
     }
     let mut rows = connection.prepare("PRAGMA foreign_key_check").map_err(text)?;
     match rows.exists([]).map_err(text)? {
