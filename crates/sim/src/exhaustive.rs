@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// Explore every interleaving within small bounds
     #[arg(long)]
     pub(crate) exhaustive: bool,
-    /// Explore wider bounds: tens of millions of states, some minutes, some gigabytes
+    /// Explore wider bounds: tens of millions of states, some minutes, a gigabyte or two
     #[arg(long, requires = "exhaustive")]
     pub(crate) large: bool,
     /// Stop at so many states for each of the bounds

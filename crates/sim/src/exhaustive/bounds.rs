@@ -96,7 +96,7 @@ pub(crate) const USUAL: [Bounds; 21] = [
     Bounds { busy: 4, ..TWO_ORDERS },
 ];
 
-/// Bounds that take many minutes.
+/// Bounds that take some minutes, at most 12 million states each.
 pub(super) const WIDE: [Bounds; 12] = [
     Bounds { asks: &[Ask::Pay, Ask::Expire], batch: 2, busy: 2, ..ONE_ORDER },
     Bounds { asks: &[Ask::ShipMug, Ask::Return, Ask::ReturnElsewhere, Ask::WriteOff], ..ONE_ORDER },
@@ -107,10 +107,10 @@ pub(super) const WIDE: [Bounds; 12] = [
     Bounds { asks: &[Ask::ShipMug, Ask::ShipRest, Ask::Unship, Ask::CancelTee], ..ONE_ORDER },
     Bounds { asks: &[Ask::ShipMug, Ask::Unship, Ask::CancelMug], busy: 2, ..ONE_ORDER },
     Bounds { asks: &[Ask::ShipMug, Ask::CancelTee], ..TWO_ORDERS },
-    Bounds { asks: &[Ask::Pay], busy: 2, ..TWO_ORDERS },
+    Bounds { asks: &[Ask::Pay, Ask::Expire, Ask::CancelTee], busy: 2, ..ONE_ORDER },
+    Bounds { asks: &[Ask::ShipMug, Ask::Return], batch: 2, busy: 2, ..ONE_ORDER },
     Bounds { twins: true, receives: 1, batch: 2, busy: 4, ..ONE_ORDER },
-    Bounds { unknown: true, busy: 4, locks: true, ..TWO_ORDERS },
-    Bounds { unknown: true, batch: 2, busy: 2, locks: true, ..TWO_ORDERS },
-    Bounds { twins: true, busy: 4, ..TWO_ORDERS },
-    Bounds { batch: 2, busy: 2, ..TWO_ORDERS },
+    Bounds { twins: true, batch: 2, busy: 2, locks: true, ..ONE_ORDER },
+    Bounds { unknown: true, busy: 3, locks: true, ..TWO_ORDERS },
+    Bounds { twins: true, busy: 3, ..TWO_ORDERS },
 ];
