@@ -1,7 +1,5 @@
 //! The broker is away, or keeps what replicas tell one another.
 
-use std::sync::Arc;
-
 use futures_util::future::join_all;
 use testbed::{Deployment, Environment, Form, Nats, Postgres, Prometheus, WAIT, order};
 
@@ -48,7 +46,7 @@ async fn hints_that_do_not_arrive() {
         .map(|address| ("order-service", address))
         .chain(inventory.into_iter().map(|address| ("inventory-service", address)))
         .collect();
-    let watched = Arc::new(Prometheus::of(&targets).await);
+    let watched = Prometheus::of(&targets).await;
     under_load(&shop, watched.fires("LastroHintsLost")).await;
     let broker = shop.environment.broker.as_mut().expect("a broker");
     broker.change_settings(

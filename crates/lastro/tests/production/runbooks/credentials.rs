@@ -1,6 +1,6 @@
 //! API keys that end soon, or cannot be read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use testbed::{Environment, Form, lastro};
 
@@ -28,10 +28,10 @@ impl WithKeys {
 }
 
 /// Runs `lastro keys` on the file, and returns the id of the key that it has made, if any.
-async fn keys(file: &PathBuf, args: &[&str]) -> String {
+async fn keys(file: &Path, args: &[&str]) -> String {
     let folder = file.parent().expect("a folder");
     let tool = lastro(folder).args(["keys"]).args(args.to_vec());
-    let ended = tool.args(["--file".into(), file.clone().into_os_string()]).to_end().await;
+    let ended = tool.args(["--file".into(), file.into()]).to_end().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     ended.stdout.trim().split('_').nth(2).unwrap_or_default().to_owned()
 }
