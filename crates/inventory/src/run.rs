@@ -102,7 +102,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         outbox: outbox.clone(),
         metrics: metrics.clone(),
     };
-    let (batcher, committer) = batcher(commits, metrics.clone());
+    let (batcher, committer) = batcher(commits, &metrics);
     let consumer = Consumer {
         service: SERVICE,
         bus: bus.clone(),
@@ -162,7 +162,7 @@ fn relay(bus: Arc<dyn Bus>, metrics: Arc<Metrics>) -> (Outbox, Relay) {
 /// The queue of commands to decide, and the worker that commits them.
 fn batcher(
     commits: Commits,
-    metrics: Arc<Metrics>,
+    metrics: &Arc<Metrics>,
 ) -> (Batcher<InventoryCommand, InventoryOutcome>, Committer<InventoryCommand, InventoryOutcome>) {
     let observe = metrics.clone();
     let observe = Arc::new(move |executed| observe.executed(executed));

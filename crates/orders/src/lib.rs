@@ -4,6 +4,7 @@
 mod answered;
 mod http;
 mod metrics;
+mod page;
 mod run;
 mod waiters;
 
@@ -15,9 +16,10 @@ pub mod worker;
 use platform::pairing::Names;
 
 pub use http::{EVENT_TYPES, ReadOrder, read_order, read_placement, write_receipt};
+pub use page::dashboard;
 pub use run::{
-    Args, CHANNELS, Dependencies, Opened, PROGRAM, Parts, admin_log, assemble, build, dashboard,
-    main, migrate, open_for_audit, open_for_backup, open_keys, open_store, parse_currency, run,
+    Args, CHANNELS, Dependencies, Opened, PROGRAM, Parts, admin_log, assemble, build, main,
+    migrate, open_for_audit, open_for_backup, open_keys, open_store, parse_currency, run,
 };
 
 /// The names of both services at the broker (R31).

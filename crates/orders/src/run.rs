@@ -7,7 +7,6 @@ use std::sync::Arc;
 use clap::Parser;
 use contract::answers::ANSWERS_CHANNEL;
 use contract::commands::COMMANDS_CHANNEL;
-use dashboard::Config;
 use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome};
 use orders_core::money::Currency;
@@ -32,12 +31,13 @@ use storage::backup::Source;
 use storage::keys::KeyDatabase;
 use storage::postgres::{Roles, Server, Time};
 use web::feed::{Feed, Followed};
-use web::program::{Api, Context, Page, Process, Program};
+use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
 use crate::audit::OrdersAudit;
 use crate::http::{OrderEvents, RULES, own_codes, routes};
 use crate::metrics::Metrics;
+use crate::page::dashboard;
 use crate::service::{Commits, Service};
 use crate::store::postgres::{Postgres, SCHEMA};
 use crate::store::sqlite::{MIGRATIONS, Sqlite};
@@ -124,7 +124,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let listener = listener(&commits);
     let sweeper = sweeper(&commits, context);
     let health_check = health_check(&commits, &pairing, &quarantine, context);
-    let (batcher, committer) = batcher(commits, metrics.clone());
+    let (batcher, committer) = batcher(commits, &metrics);
     let answers = Answers { store: store.clone() };
     let consumer = consumer(&bus, &pairing, &batcher, answers, context);
     let deadlines =
@@ -201,7 +201,7 @@ fn relay(
 /// The queue of commands to decide, and the worker that commits them.
 fn batcher(
     commits: Commits,
-    metrics: Arc<Metrics>,
+    metrics: &Arc<Metrics>,
 ) -> (Batcher<OrderCommand, OrderOutcome>, Committer<OrderCommand, OrderOutcome>) {
     let observe = metrics.clone();
     let observe = Arc::new(move |executed| observe.executed(executed));
@@ -475,19 +475,6 @@ pub async fn run(args: Args) -> Result<(), ProgramError> {
         Ok(build(Dependencies { database, bus, audits, currency }, process))
     })
     .await
-}
-
-/// The page at `/` of a program that runs the service. In a demo, it places test orders. `links` are
-/// pages of the program, and `trace_url` one that shows traces.
-pub fn dashboard(
-    currency: Currency,
-    is_demo: bool,
-    links: Vec<&'static str>,
-    trace_url: Option<TraceUrl>,
-) -> Page {
-    let (version, currency) = (env!("CARGO_PKG_VERSION"), currency.to_string());
-    let trace_url = trace_url.map(|url| url.as_str().to_owned());
-    dashboard::page(&Config { demo: is_demo, version, currency, links, trace_url })
 }
 
 /// Parses the currency of orders that do not name one; BRL if not configured.

@@ -186,7 +186,11 @@ async fn money_for_an_order_that_is_over_is_recorded_and_owed_and_moves_no_stock
     for (id, status, amount) in [(&cancelled, "cancelled", 20.0), (&rejected, "rejected", 990.0)] {
         let before = shop.order(id).await;
         assert_eq!(before["payment"]["state"], "not_due", "{before}");
-        let paid = shop.pay(id, "ch_1").await;
+        // Nothing is due, so the amount must be said.
+        let unsaid = shop.pay(id, "ch_1").await;
+        assert_eq!(unsaid.verdict(), "422 invalid_request");
+        let path = format!("/api/orders/{id}/pay");
+        let paid = shop.post(&path, &json!({"reference": "ch_1", "amount": amount})).await;
         assert_eq!((paid.status, paid.text_at("/status").as_str()), (200, status));
         assert_eq!(paid.json()["payment"]["refund_due"], amount);
         assert_eq!(shop.order(id).await["refund_due"], amount);

@@ -124,7 +124,7 @@ pub enum Refusal {
     /// The order's current status does not allow the request.
     InvalidTransition(Status),
     /// The order was changed too often ([`MAX_CHANGES`](super::MAX_CHANGES)), or its history is too
-    /// long ([`MAX_HISTORY_BYTES`](super::MAX_HISTORY_BYTES), and half of it for the tracking of
+    /// long ([`MAX_HISTORY_BYTES`](super::MAX_HISTORY_BYTES), and three quarters of it for the tracking of
     /// shipments). A refund of all that is owed, or of all that is left of the payment, is never
     /// refused for that.
     TooManyChanges,

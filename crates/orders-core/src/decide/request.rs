@@ -121,9 +121,9 @@ impl RequestOfClient<'_> {
     }
 
     /// The tracking of a shipment may change often. It leaves room for returns and cancelled
-    /// shipments: it is no change that is counted, and it stops at half of the history.
+    /// shipments: it is no change that is counted, and it stops at three quarters of the history.
     fn admit_tracking(self) -> Result<(), Refusal> {
-        if self.order.registers.history_bytes >= MAX_HISTORY_BYTES / 2 {
+        if self.order.registers.history_bytes >= MAX_HISTORY_BYTES / 4 * 3 {
             Err(Refusal::TooManyChanges)
         } else {
             Ok(())
