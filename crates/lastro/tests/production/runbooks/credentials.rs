@@ -31,7 +31,7 @@ impl WithKeys {
 async fn keys(file: &Path, args: &[&str]) -> String {
     let folder = file.parent().expect("a folder");
     let tool = lastro(folder).args(["keys"]).args(args.to_vec());
-    let ended = tool.args(["--file".into(), file.into()]).to_end().await;
+    let ended = tool.args(["--file"]).args([file]).to_end().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     ended.stdout.trim().split('_').nth(2).unwrap_or_default().to_owned()
 }
