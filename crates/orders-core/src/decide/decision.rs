@@ -124,9 +124,9 @@ pub enum Refusal {
     /// The order's current status does not allow the request.
     InvalidTransition(Status),
     /// The order was changed too often ([`MAX_CHANGES`](super::MAX_CHANGES)), or its history is too
-    /// long ([`MAX_HISTORY_BYTES`](super::MAX_HISTORY_BYTES), and three quarters of it for the tracking of
-    /// shipments). A refund of all that is owed, or of all that is left of the payment, is never
-    /// refused for that.
+    /// long ([`MAX_HISTORY_BYTES`](super::MAX_HISTORY_BYTES), and three quarters of it for the
+    /// tracking of shipments). A refund of all that is owed, or of all that is left of the payment,
+    /// is never refused for that.
     TooManyChanges,
     /// Inventory is taking units from the order, and Orders cannot know which. A retry succeeds as
     /// soon as Inventory has answered.

@@ -223,7 +223,7 @@ fn damages_of_money_and_units() -> Vec<Damage> {
             history("\"amount\":6997", "\"amount\":3", 2),
             INV_4,
             2,
-            "entry 3 says confirmed, its registers say reserved",
+            "entry 3 does not follow: the payment is less than what the order costs",
         ),
         (
             history("[\"789\",\"main\",1,0,0]", "[\"789\",\"main\",3,0,0]", 3),

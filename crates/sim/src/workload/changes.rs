@@ -186,7 +186,7 @@ async fn keyed(world: &Arc<World>, order: &OrderRow, path: &str, body: Value) {
     }
     // Others use the key of a change for another one.
     let Change { mark, body: before, .. } = world.history().changes[change].clone();
-    if body.to_string() != before {
+    if before != body.to_string().as_str() {
         make(world, order, "POST", path, body, mark).await;
     }
 }
