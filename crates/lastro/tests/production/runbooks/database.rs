@@ -76,7 +76,7 @@ async fn a_deadline_that_nobody_acts_on() {
     let databases = watched.shop.environment.databases.as_ref().expect("databases");
     let operator = testbed::postgres(&databases.orders).await;
     let stop = "BEGIN;
-        UPDATE payment_deadlines SET pay_by = 0;
+        UPDATE payment_deadlines SET pay_by = 0, next_attempt_at = 0;
         CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
         CREATE TRIGGER stop BEFORE UPDATE OR DELETE ON payment_deadlines
             FOR EACH ROW EXECUTE FUNCTION nothing();

@@ -17,10 +17,10 @@ fn tracking(number: &str) -> Tracking {
     Tracking { number: Some(number.to_owned()), ..Tracking::default() }
 }
 
-/// Two mugs for 10 each, which were paid, shipped in two parts and returned in part.
-fn row() -> OrderRow {
+/// What was made of two mugs, which were paid, shipped in two parts and returned in part.
+fn made() -> [(Status, Made); 8] {
     let both = StockUnits::from([(at("MUG"), 2)]);
-    let made = [
+    [
         (Status::Reserved, answer(Some(both.clone()))),
         (Status::Confirmed, Made::Payment { reference: "charge".to_owned(), amount: 20 }),
         (
@@ -54,9 +54,13 @@ fn row() -> OrderRow {
             }),
         ),
         (Status::Amending, Made::Refund { reference: "refund".to_owned(), amount: 10 }),
-    ];
+    ]
+}
+
+/// The order of these mugs, for 10 each.
+fn row() -> OrderRow {
     let history: Vec<_> =
-        made.into_iter().map(|(status, made)| Step { status, at: 7, made }).collect();
+        made().into_iter().map(|(status, made)| Step { status, at: 7, made }).collect();
     let state = StateRow {
         status: Status::Amending,
         revision: 4,
