@@ -126,7 +126,8 @@ impl Failed {
 fn lines(title: &str, problem: &Value, path: &str) -> String {
     let text = |name: &str| problem[name].as_str().map(clean).unwrap_or_default();
     let mut lines = match text("detail") {
-        detail if detail.is_empty() => clean(title),
+        // Some details only say the title again.
+        detail if detail.is_empty() || detail.eq_ignore_ascii_case(title) => clean(title),
         detail => format!("{}: {detail}", clean(title)),
     };
     for fault in problem["errors"].as_array().into_iter().flatten() {

@@ -74,7 +74,10 @@ async fn list(context: &Context, args: &List) -> Result<(), Failed> {
         ]
     };
     let headings = ["ORDER", "REVISION", "PENDING FOR", "ATTEMPT", "SENT", "NEXT"];
-    let what = "pending commands";
+    let what = match older_than {
+        Some(_) => "commands that have been pending for so long",
+        None => "pending commands",
+    };
     let shown = show_list(context, &query, &args.list, what, &headings, row).await?;
     if shown > 0 && !context.json {
         hint(context).await?;

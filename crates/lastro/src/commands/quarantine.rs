@@ -100,7 +100,7 @@ async fn list(
 ) -> Result<(), Failed> {
     let headings = ["ID", "SERVICE", "KIND", "CAME", "LAST", "ORDER", "REASON"];
     let mut table = Columns::new(&headings);
-    let mut shown = 0;
+    let (mut shown, mut unread) = (0, Vec::new());
     for service in services {
         let query = path(*service, "").with("seen", (!seen).then_some(false));
         let name = service.name();
@@ -124,11 +124,18 @@ async fn list(
             }
             Ok(())
         });
-        if more.await? {
-            note(format_args!("there are more messages at {name}: --all shows them"));
+        match more.await {
+            Ok(true) => note(format_args!("there are more messages at {name}: --all shows them")),
+            Ok(false) => {}
+            Err(Failed::Closed) => return Err(Failed::Closed),
+            // What the other service has is shown all the same.
+            Err(failed) => unread.push((*service, failed)),
         }
     }
     table.print()?;
+    if !unread.is_empty() {
+        return Err(not_read(services, unread));
+    }
     if shown == 0 {
         note(if seen {
             "no message was set aside"
@@ -145,6 +152,20 @@ async fn list(
     Ok(())
 }
 
+/// Some services could not be asked.
+fn not_read(services: &[Service], mut unread: Vec<(Service, Failed)>) -> Failed {
+    let (service, failed) = unread.swap_remove(0);
+    let Some(other) = services.iter().find(|other| **other != service) else { return failed };
+    if !unread.is_empty() {
+        return failed;
+    }
+    let (name, other, why) = (service.name(), other.name(), failed.first_line());
+    Failed::line(format!(
+        "the messages of {name} could not be read: {why}\nhint: --service {other} asks the other \
+         service alone"
+    ))
+}
+
 fn path(service: Service, rest: &str) -> Query {
     Query::of(format!("/api/{}/quarantine{rest}", service.name()))
 }
@@ -159,15 +180,22 @@ async fn find(
     if id.is_empty() || id.len() > 64 || !is_hexadecimal(id) {
         return Err(Failed::usage("the id of a message has up to 64 hexadecimal digits"));
     }
-    let mut found = Vec::new();
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
     for service in services {
-        let all = context.client.list(&path(*service, ""), usize::MAX).await?;
+        let all = match context.client.list(&path(*service, ""), usize::MAX).await {
+            Ok(all) => all,
+            Err(failed) => {
+                unread.push((*service, failed));
+                continue;
+            }
+        };
         let ids = all.iter().map(|item| text(&item.value, "id"));
         let named = ids.filter(|its| its.starts_with(id)).map(|its| (*service, its.to_owned()));
         found.extend(named);
     }
     match found.len() {
         1 => Ok(found.remove(0)),
+        0 if !unread.is_empty() => Err(not_read(services, unread)),
         0 => Err(Failed::not_found(format!(
             "no message has the id {id}\nhint: `lastro quarantine list --seen` shows all"
         ))),
@@ -238,25 +266,22 @@ fn meaning(entry: &Value) -> String {
 /// also those that Inventory has set aside.
 async fn retry(context: &Context, services: &[Service], id: &str) -> Result<(), Failed> {
     let (service, id) = find(context, services, id).await?;
-    let answer = match service {
+    let entry = context.client.get(path(service, &format!("/{id}")).as_str()).await?.json()?;
+    let Some(order_id) = entry["order_id"].as_str() else {
+        return Err(Failed::line(
+            "the message names no order, so there is nothing to send again\nhint: whatever is \
+             pending is sent again by itself: `lastro pending`. `lastro quarantine discard` marks \
+             the message as seen",
+        ));
+    };
+    match service {
         Service::Orders => {
             let path = path(service, &format!("/{id}/retry"));
-            context.client.send(&Request::post(path.as_str(), "")).await?
+            let answer = context.client.send(&Request::post(path.as_str(), "")).await?;
+            pending::show_retried(context, &answer)
         }
-        Service::Inventory => {
-            let entry = context.client.get(path(service, &format!("/{id}")).as_str()).await?;
-            let entry = entry.json()?;
-            let Some(order_id) = entry["order_id"].as_str() else {
-                return Err(Failed::line(
-                    "the message names no order, so there is nothing to send again\nhint: whatever \
-                     is pending is sent again by itself: `lastro pending`. `lastro quarantine \
-                     discard` marks the message as seen",
-                ));
-            };
-            return pending::retry(context, order_id).await;
-        }
-    };
-    pending::show_retried(context, &answer)
+        Service::Inventory => pending::retry(context, order_id).await,
+    }
 }
 
 async fn discard(context: &Context, services: &[Service], id: &str) -> Result<(), Failed> {

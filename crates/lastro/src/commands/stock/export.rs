@@ -12,14 +12,14 @@ use crate::output::{clean, note};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Export {
-    /// The new file; it appears when it is complete [default: standard output]
+    /// The new file; it appears when it is complete [default: -, standard output]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
 impl Export {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failed> {
-        let Some(file) = self.file else {
+        let Some(file) = self.file.filter(|file| file != Path::new("-")) else {
             let mut out = BufWriter::new(io::stdout());
             let show = !io::stdout().is_terminal();
             let rows = write(context, &mut out, show).await?;
