@@ -15,7 +15,7 @@ use platform::pairing::Names;
 
 pub use http::EVENT_TYPES;
 pub use http::{Counted, Row, RowFault, read_rows};
-pub use repair::{carry_out, release_rest};
+pub use repair::{Repair, release_rest};
 pub use run::{
     Args, CHANNELS, Dependencies, Opened, PROGRAM, Parts, admin_log, assemble, build, main,
     migrate, open_for_audit, open_for_backup, open_keys, open_store, run,

@@ -12,24 +12,41 @@ use platform::config::DatabaseUrl;
 use platform::process::ProgramError;
 
 use crate::run::open_to_repair;
+use crate::store::StockStore;
 
-/// Carries out a command that the Order Service would send if it knew that it is needed.
-///
-/// # Errors
-///
-/// The database cannot be written, a service has locked its file, or the reservation does not fit
-/// the command. A repetition changes nothing.
-pub async fn carry_out(url: &DatabaseUrl, command: AllocateStock) -> Result<(), ProgramError> {
-    let order_id = command.order_id;
-    let store = open_to_repair(url).await?;
-    let batch = [InventoryCommand::Allocate(Box::new(command))];
-    let decided = store.run(Arc::new(batch), decide).await?;
-    match decided.first().map(|decided| &decided.outcome) {
-        Some(InventoryOutcome::Answered { .. }) => Ok(()),
-        Some(InventoryOutcome::Anomaly(why)) => {
-            Err(ProgramError::failed(format_args!("order {order_id} cannot be repaired: {why}")))
+/// The stock of a shop, to be repaired.
+#[derive(Debug)]
+pub struct Repair {
+    store: Box<dyn StockStore>,
+}
+
+impl Repair {
+    /// Opens the database. A file stays locked for as long as this lives.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be opened, or a service has locked its file.
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, ProgramError> {
+        Ok(Self { store: open_to_repair(url).await? })
+    }
+
+    /// Carries out a command that the Order Service would send if it knew that it is needed.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written, or the reservation does not fit the command. A repetition
+    /// changes nothing.
+    pub async fn carry_out(&self, command: AllocateStock) -> Result<(), ProgramError> {
+        let order_id = command.order_id;
+        let batch = [InventoryCommand::Allocate(Box::new(command))];
+        let decided = self.store.run(Arc::new(batch), decide).await?;
+        match decided.first().map(|decided| &decided.outcome) {
+            Some(InventoryOutcome::Answered { .. }) => Ok(()),
+            Some(InventoryOutcome::Anomaly(why)) => Err(ProgramError::failed(format_args!(
+                "order {order_id} cannot be repaired: {why}"
+            ))),
+            other => Err(ProgramError::failed(format_args!("order {order_id}: {other:?}"))),
         }
-        other => Err(ProgramError::failed(format_args!("order {order_id}: {other:?}"))),
     }
 }
 

@@ -48,19 +48,24 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let Args { orders: ids, databases, config } = args;
     let databases = databases.resolve(&File::load(config, &[&COMMON_KEYS[..], &KEYS].concat())?)?;
     let (orders, reservations) = read(&databases, &ids).await?;
+    let mut stock = None;
     for id in ids {
-        let did = match remedy(orders.get(&id), reservations.get(&id))? {
+        let (command, did) = match remedy(orders.get(&id), reservations.get(&id))? {
             Remedy::Again(command) => {
-                let revision = command.intent.revision;
-                inventory::carry_out(&databases.inventory, command).await?;
-                format!("the stock does what revision {revision} says")
+                let did = format!("the stock does what revision {} says", command.intent.revision);
+                (command, did)
             }
-            Remedy::Release(command, units) => {
-                inventory::carry_out(&databases.inventory, command).await?;
-                format!("released {units} units")
+            Remedy::Release(command, units) => (command, format!("released {units} units")),
+            Remedy::Nothing(why) => {
+                println!("{id}: {why}");
+                continue;
             }
-            Remedy::Nothing(why) => why.to_owned(),
         };
+        let stock = match &stock {
+            Some(stock) => stock,
+            None => stock.insert(inventory::Repair::open(&databases.inventory).await?),
+        };
+        stock.carry_out(command).await?;
         println!("{id}: {did}");
     }
     Ok(())

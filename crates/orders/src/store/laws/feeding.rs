@@ -6,14 +6,17 @@ use orders_core::history::EntryKind;
 use orders_core::registers::Registers;
 use platform::audit::{Audit, Findings, JournalAudit, Progress, ReadBudget};
 use platform::journal::{Numbers, Position, Recorded};
+use testbed::{PATIENCE, eventually};
 
 use super::*;
 use crate::store::{MadeEntry, OrderView};
 
-/// Numbers whatever was committed, and returns the highest number.
+/// Numbers whatever was committed, and returns the highest number. On a busy machine one look may
+/// take longer than a transaction may; the next one goes on.
 pub(crate) async fn numbered(journal: &dyn Journal) -> i64 {
     loop {
-        let Numbers { last, more } = journal.number().await.expect("numbers");
+        let numbers = async || journal.number().await.ok();
+        let Numbers { last, more } = eventually(PATIENCE, "numbers", numbers).await;
         if !more {
             return last;
         }
