@@ -154,7 +154,7 @@ export async function line(toUrl) {
 export async function gateway(toUrl) {
     const { hostname, port, host } = new URL(toUrl);
     const text = await readFile(join(ROOT, 'deploy/Caddyfile'), 'utf8');
-    const handled = /@([\w-]+) path (.+)\n\thandle @\1 \{\n(?:\t\turi strip_prefix (\S+)\n)?\t\treverse_proxy /g;
+    const handled = /@([\w-]+) path (.+)\n\thandle @\1 \{\n(?:\t\turi strip_prefix (\S+)\n)?\t\timport \w+-service\n/g;
     const routes = [...text.matchAll(handled)].map(([, , paths, prefix = '']) => ({ paths: paths.split(' '), prefix }));
     assert.equal(routes.length, 5, 'the gateway publishes other things than this test knows');
     const matches = (path, pattern) => pattern.endsWith('/*') ? path.startsWith(pattern.slice(0, -1)) : path === pattern;
