@@ -39,6 +39,8 @@ OF_SEVERAL_MEMBERS = [
     r"^the header, which is the first line, must have ",
     r" is not a known column$",
     r" must be one column only$",
+    # Only an order that something is due for says how much.
+    r"^amount is required: nothing is due",
     # A key that a program writes which has none.
     r"^Idempotency-Key must be a key of this request, not (undefined|null)$",
 ]

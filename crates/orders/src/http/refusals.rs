@@ -84,7 +84,7 @@ pub(super) fn problem(refusal: Refusal, asked: Asked) -> Problem {
 
 /// The problem of a payment without an amount, of an order that costs nothing any more.
 fn amount_required() -> Problem {
-    let detail = "is required: nothing is due, so only the payer knows how much was paid";
+    let detail = "amount is required: nothing is due, so only the payer knows how much was paid";
     Problem::from(Fault::pointer("/amount", FaultCode::REQUIRED, detail))
 }
 
