@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::{PATIENCE, eventually};
+
 /// Where a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
@@ -125,6 +127,20 @@ impl Commits {
     /// the reply to the first of them.
     pub fn waiting(&self) -> usize {
         usize::try_from(self.plan.waiting.load(Ordering::SeqCst)).unwrap_or(0)
+    }
+
+    /// Lets the statements of a transaction through, as many at once as it sends together: without
+    /// waiting for the reply to the first of them.
+    ///
+    /// # Panics
+    ///
+    /// The transaction does not send exactly so many.
+    pub async fn step_through(&self, together: &[usize]) {
+        for &statements in together {
+            let all = async || (self.is_held() && self.waiting() == statements).then_some(());
+            eventually(PATIENCE, &format!("{statements} statements at once"), all).await;
+            self.step(statements);
+        }
     }
 
     /// Takes back the permits that are not used yet.

@@ -92,14 +92,8 @@ async fn a_batch_of_plain_orders_is_four_round_trips() {
     let batch = vec![place(1, &[("mug", 1)]), place(2, &[("mug", 2)])];
     let running = tokio::spawn(async move { run_until_done(&gated, batch.into()).await });
     // BEGIN; the locks of products and reservations, the levels, the locations, the batch number; the
-    // levels, the reservations, the movements, the journal; COMMIT. What is sent together comes
-    // without a reply to the first statement.
-    for together in [1, 5, 4, 1] {
-        let what = format!("{together} statements at once");
-        let all = async || (gate.is_held() && gate.waiting() == together).then_some(());
-        eventually(PATIENCE, &what, all).await;
-        gate.step(together);
-    }
+    // levels, the reservations, the movements, the journal; COMMIT.
+    gate.step_through(&[1, 5, 4, 1]).await;
     running.await.expect("no panic");
     assert_eq!(gate.waiting(), 0);
 }

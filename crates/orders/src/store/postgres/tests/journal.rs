@@ -342,13 +342,8 @@ async fn a_batch_is_four_round_trips_with_its_row_of_the_journal() {
         let store = gated.clone();
         let running = tokio::spawn(async move { run(&store, batch).await });
         // BEGIN; the lock and the orders; orders and pending commands, or states and pending commands;
-        // the journal; COMMIT. What is sent together comes without a reply to the first statement.
-        for together in [1, 2, 3, 1] {
-            let what = format!("{together} statements at once");
-            let all = async || (gate.is_held() && gate.waiting() == together).then_some(());
-            eventually(PATIENCE, &what, all).await;
-            gate.step(together);
-        }
+        // the journal; COMMIT.
+        gate.step_through(&[1, 2, 3, 1]).await;
         running.await.expect("no panic");
         assert_eq!(gate.waiting(), 0);
     }
