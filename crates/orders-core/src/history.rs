@@ -171,7 +171,7 @@ pub fn fold(terms: &Terms, entries: &[Entry]) -> Result<Registers, BrokenHistory
 /// # Errors
 ///
 /// [`BrokenHistory`] for the first entry that does not follow. A retry fails again.
-pub fn fold_prefix(terms: &Terms, entries: &[Entry]) -> Result<Registers, BrokenHistory> {
+pub(crate) fn fold_prefix(terms: &Terms, entries: &[Entry]) -> Result<Registers, BrokenHistory> {
     let mut registers = Registers::placed(terms.ordered());
     for (entry, expected) in entries.iter().zip(2..) {
         let seq = entry.seq;
