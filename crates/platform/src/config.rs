@@ -11,12 +11,12 @@ use toml::{Spanned, Value};
 pub(crate) use address::is_loopback_host;
 pub use address::{ListenAddr, refuse_open_address};
 pub use arguments::refuse_passwords;
-pub use certificates::authorities;
+pub use certificates::{client_tls, trusted_authorities};
 pub use secret::Secret;
 pub use trace_url::TraceUrl;
 pub use url::{BusUrl, DatabaseUrl};
 
-pub(crate) use certificates::certificates;
+pub(crate) use certificates::{authorities, certificates};
 pub(crate) use trusted::{Unusable, read_owned, read_private, read_trusted, warn_of_readers};
 
 mod address;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -11,8 +10,8 @@ use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use platform::config::{UsageError, authorities};
-use rustls::{ClientConfig, RootCertStore};
+use platform::config::{UsageError, client_tls, trusted_authorities};
+use rustls::RootCertStore;
 
 use super::{BaseUrl, Client};
 use crate::output::note;
@@ -144,33 +143,22 @@ impl Client {
         inventory: BaseUrl,
         authorities: Option<&Path>,
     ) -> Result<Self, UsageError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| UsageError(error.to_string()))?
-            .with_root_certificates(trusted(&[&orders, &inventory], authorities)?)
-            .with_no_client_auth();
+        // Those of the system are read only if they are needed.
+        let encrypts = [&orders, &inventory].iter().any(|url| url.is_encrypted());
+        let roots = match authorities {
+            None if !encrypts => RootCertStore::empty(),
+            file => trusted_authorities("ca_file", file)?,
+        };
         let mut plain = HttpConnector::new();
         plain.enforce_http(false);
         plain.set_connect_timeout(Some(CONNECTING));
         plain.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(client_tls(roots)?).https_or_http();
         let connector = connector.enable_http1().wrap_connector(plain);
         let mut building = HttpClient::builder(TokioExecutor::new());
         building.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
         let (credential, timeout) = (None, Duration::from_secs(60));
         Ok(Self { http: building.build(connector), orders, inventory, credential, timeout })
     }
-}
-
-/// The authorities to trust. Those of the system are read only if they are needed.
-fn trusted(urls: &[&BaseUrl], file: Option<&Path>) -> Result<RootCertStore, UsageError> {
-    if let Some(file) = file {
-        return authorities("ca_file", file);
-    }
-    let mut roots = RootCertStore::empty();
-    if urls.iter().any(|url| url.is_encrypted()) {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    Ok(roots)
 }

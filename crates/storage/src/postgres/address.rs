@@ -1,12 +1,11 @@
 //! What a URL says about the hosts of a database, and how connections to them are encrypted.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
-use platform::config::{UsageError, authorities};
-use rustls::{ClientConfig, RootCertStore};
+use platform::config::{UsageError, client_tls, trusted_authorities};
+use rustls::RootCertStore;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -36,7 +35,7 @@ impl Address {
         let hosts: Vec<Config> =
             one_by_one(&plain).iter().map(|url| host(url, &asked)).collect::<Result<_, _>>()?;
         let encrypts = hosts.iter().any(|host| host.get_ssl_mode() != SslMode::Disable);
-        Ok(Self { hosts, tls: tls(encrypts, asked.root)? })
+        Ok(Self { hosts, tls: tls(encrypts, asked.root.as_deref())? })
     }
 }
 
@@ -127,22 +126,13 @@ fn one_by_one(url: &str) -> Vec<String> {
 }
 
 /// The way to encrypted connections. Nothing is read from the disk unless they are wanted.
-fn tls(encrypts: bool, root: Option<PathBuf>) -> Result<MakeRustlsConnect, String> {
-    let roots = match root {
-        _ if !encrypts => RootCertStore::empty(),
-        Some(path) => authorities("sslrootcert", &path).map_err(|UsageError(line)| line)?,
-        None => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            roots
-        }
+fn tls(encrypts: bool, root: Option<&Path>) -> Result<MakeRustlsConnect, String> {
+    let roots = if encrypts {
+        trusted_authorities("sslrootcert", root).map_err(|UsageError(line)| line)?
+    } else {
+        RootCertStore::empty()
     };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = client_tls(roots).map_err(|UsageError(line)| line)?;
     Ok(MakeRustlsConnect::new(config))
 }
 
