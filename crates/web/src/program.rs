@@ -301,7 +301,8 @@ impl Process {
 
     /// Exports traces, if the environment asks for it.
     fn export_traces(&mut self) -> Result<(), ProgramError> {
-        if let Some(exporter) = traces::start(self.program.name)? {
+        let lost = self.context.metrics.lost_spans.clone();
+        if let Some(exporter) = traces::start(self.program.name, lost)? {
             let export = |token| exporter.run(token);
             self.workers.spawn(Stage::Close, "the exporter of traces", export);
         }

@@ -13,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::files::{FileMetrics, FileReport};
 use super::process;
 use super::queues::{QueueLength, Queues};
+use super::traces::LostSpans;
 use crate::audit::AuditNumbers;
 use crate::batcher::Executed;
 use crate::relay::Attempt;
@@ -40,6 +41,8 @@ pub struct Metrics {
     feed_events_sent: Family<ServiceLabel, Counter>,
     /// The metrics of the auditors.
     pub audit: AuditNumbers,
+    /// The counters of the exporter of traces.
+    pub lost_spans: LostSpans,
 }
 
 /// The labels of an answered request.
@@ -167,6 +170,7 @@ impl Metrics {
             feed_streams: Family::default(),
             feed_events_sent: Family::default(),
             audit: AuditNumbers::new(registry),
+            lost_spans: LostSpans::new(registry),
         };
         metrics.register(registry);
         let build = Info::new([("version", version)]);

@@ -17,6 +17,7 @@ use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 pub use export::{Exporter, start};
+pub use reporting::LostSpans;
 
 mod export;
 mod reporting;

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::reporting::{Counting, Progress, Reporting};
+use super::reporting::{Counting, LostSpans, Progress, Reporting};
 use super::sampler::WithCommits;
 use super::{CURRENT, Traces};
 use crate::config::UsageError;
@@ -52,14 +52,14 @@ pub struct Exporter {
 /// Starts to make and export spans, if the environment names an endpoint
 /// (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT`) and does not turn it off
 /// (`OTEL_SDK_DISABLED=true`, `OTEL_TRACES_EXPORTER=none`). `program` is the name of the service
-/// unless the environment has another one.
+/// unless the environment has another one; `lost` counts spans that are not exported.
 ///
 /// To be called once, on a runtime that lives as long as the process.
 ///
 /// # Errors
 ///
 /// A variable has a value that cannot be used.
-pub fn start(program: &str) -> Result<Option<Exporter>, UsageError> {
+pub fn start(program: &str, lost: LostSpans) -> Result<Option<Exporter>, UsageError> {
     let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if !is_asked_for(environment) {
         return Ok(None);
@@ -74,7 +74,7 @@ pub fn start(program: &str) -> Result<Option<Exporter>, UsageError> {
         )));
     }
     let queue = environment("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|size| size.parse().ok());
-    let progress = Arc::new(Progress::new(queue.unwrap_or(QUEUE)));
+    let progress = Arc::new(Progress::new(queue.unwrap_or(QUEUE), lost));
     let patience = of_traces("TIMEOUT").and_then(|millis| millis.parse().ok());
     let authorities = of_traces("CERTIFICATE");
     let authorities = authorities.as_deref().map(Path::new);

@@ -1,4 +1,5 @@
-//! Tells the log when spans are not exported: at most one line a minute, however many are lost.
+//! Tells the log and the metrics when spans are not exported: at most one line a minute, however many
+//! are lost.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,14 +9,40 @@ use opentelemetry::Context;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 /// How often lost spans are reported.
 pub(super) const PERIOD: Duration = Duration::from_secs(60);
 
+/// The counters of spans that were lost, in the registry of the program.
+#[derive(Clone, Debug)]
+pub struct LostSpans {
+    refused: Counter,
+    dropped: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+impl LostSpans {
+    pub(in crate::telemetry) fn new(registry: &mut Registry) -> Self {
+        let lost = Family::<ReasonLabel, Counter>::default();
+        let help = "Spans of traces that were not exported, as far as is known";
+        registry.register("trace_spans_lost", help, lost.clone());
+        let counter = |reason| lost.get_or_create(&ReasonLabel { reason }).clone();
+        Self { refused: counter("refused"), dropped: counter("dropped") }
+    }
+}
+
 /// Counts spans on their way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Progress {
     /// Those that have ended.
     ended: AtomicU64,
@@ -23,6 +50,7 @@ pub(super) struct Progress {
     taken: AtomicU64,
     /// The most that wait in the queue.
     queue: u64,
+    lost: LostSpans,
     state: Mutex<State>,
 }
 
@@ -49,8 +77,9 @@ pub(super) struct Lost {
 }
 
 impl Progress {
-    pub(super) fn new(queue: u64) -> Self {
-        Self { queue, ..Self::default() }
+    pub(super) fn new(queue: u64, lost: LostSpans) -> Self {
+        let (ended, taken) = (AtomicU64::default(), AtomicU64::default());
+        Self { ended, taken, queue, lost, state: Mutex::default() }
     }
 
     /// Notes why a call of the collector failed.
@@ -69,9 +98,12 @@ impl Progress {
         let waiting = self.ended.load(Ordering::Relaxed).saturating_sub(taken);
         let mut state = self.state();
         // What waits beyond the queue was dropped; so many at least.
-        state.dropped = state.dropped.max(waiting.saturating_sub(self.queue));
+        let more = waiting.saturating_sub(self.queue).saturating_sub(state.dropped);
+        state.dropped += more;
+        self.lost.dropped.inc_by(more);
         if !taken_by_the_collector {
             state.refused += spans;
+            self.lost.refused.inc_by(spans);
         } else if std::mem::take(&mut state.failing) {
             info!("spans are exported again");
         }

@@ -3,11 +3,13 @@ use std::sync::{Arc, Mutex};
 
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SpanData, SpanExporter};
+use prometheus_client::registry::Registry;
 
 use super::export::is_asked_for;
-use super::reporting::{Lost, Progress};
+use super::reporting::{Lost, LostSpans, Progress};
 use super::sampler::WithCommits;
 use super::*;
+use crate::telemetry::render;
 
 pub(crate) const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 pub(crate) const NOT_SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
@@ -128,28 +130,46 @@ async fn a_request_is_known_to_what_its_handler_calls() {
     assert_eq!(within(context(NOT_SAMPLED), async { of_request() }).await, None);
 }
 
+/// Of an exporter with a queue of three, and the registry that it counts in.
+fn progress() -> (Progress, Registry) {
+    let mut registry = Registry::default();
+    (Progress::new(3, LostSpans::new(&mut registry)), registry)
+}
+
+#[track_caller]
+fn must_have_lost(registry: &Registry, refused: u64, dropped: u64) {
+    let text = render(registry);
+    for (reason, spans) in [("refused", refused), ("dropped", dropped)] {
+        let line = format!("trace_spans_lost_total{{reason=\"{reason}\"}} {spans}");
+        assert!(text.lines().any(|its| its == line), "{line} is not in\n{text}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn lost_spans_are_reported_once_a_minute() {
-    let progress = Progress::new(3);
+async fn lost_spans_are_reported_once_a_minute_and_counted_at_once() {
+    let (progress, registry) = progress();
     let export = |spans: u64, taken| {
         (0..spans).for_each(|_| progress.end());
         progress.exported(spans, taken)
     };
     assert_eq!(export(2, true), None, "nothing is lost");
+    must_have_lost(&registry, 0, 0);
     progress.failed_because("refused".to_owned());
     let lost = Lost { refused: 2, dropped: 0, cause: Some("refused".to_owned()) };
     assert_eq!(export(2, false), Some(lost));
     assert_eq!((export(2, false), export(2, false)), (None, None), "within the minute");
+    must_have_lost(&registry, 6, 0);
     tokio::time::advance(reporting::PERIOD).await;
     assert_eq!(export(1, false), Some(Lost { refused: 5, dropped: 0, cause: None }));
 }
 
 #[tokio::test(start_paused = true)]
 async fn spans_beyond_the_queue_are_reported_as_dropped() {
-    let progress = Progress::new(3);
+    let (progress, registry) = progress();
     (0..10).for_each(|_| progress.end());
     // Of ten, two are taken and three wait.
     assert_eq!(progress.exported(2, true), Some(Lost { refused: 0, dropped: 5, cause: None }));
     tokio::time::advance(reporting::PERIOD).await;
     assert_eq!(progress.exported(3, true), None, "it was told");
+    must_have_lost(&registry, 0, 5);
 }
