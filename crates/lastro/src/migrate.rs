@@ -1,6 +1,7 @@
 //! `lastro migrate`: migrates PostgreSQL schemas as their owner, for services whose role may not.
 
-use platform::config::{File, UsageError};
+use platform::config::{DatabaseUrl, File, UsageError};
+use platform::lifecycle::on_signal;
 use platform::process::ProgramError;
 use platform::telemetry;
 
@@ -46,7 +47,21 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
         )
         .into());
     }
-    let (role, reader) = (role.as_deref(), reader.as_deref());
+    // Process 1 of a container does not even die of a signal that it does not handle.
+    let stop = on_signal().map_err(ProgramError::failed)?;
+    let migrating = migrate(orders, inventory, role.as_deref(), reader.as_deref());
+    stop.run_until_cancelled(migrating).await.unwrap_or_else(|| {
+        let why = "interrupted; a migration that was not finished leaves its database unchanged";
+        Err(ProgramError::failed(why))
+    })
+}
+
+async fn migrate(
+    orders: Option<DatabaseUrl>,
+    inventory: Option<DatabaseUrl>,
+    role: Option<&str>,
+    reader: Option<&str>,
+) -> Result<(), ProgramError> {
     if let Some(url) = orders {
         orders::migrate(&url, role, reader).await?;
         println!("{url} is up to date");

@@ -5,7 +5,8 @@ use std::process::Stdio;
 
 use rusqlite::Connection;
 use serde_json::Value;
-use testbed::{Deployment, Disk, Form, Launch, data_in, lastro, launch, order};
+use testbed::{Deployment, Disk, Form, Launch, PATIENCE, data_in, lastro, launch, order};
+use tokio::net::TcpListener;
 use tokio::process::Command;
 
 fn folder() -> tempfile::TempDir {
@@ -136,7 +137,7 @@ async fn an_address_that_others_can_reach_must_be_asked_for() {
     for allowed in [open().env("LASTRO_NO_AUTH", "true"), open().args(["--no-auth"])] {
         let mut program = allowed.serving().await;
         program.terminate();
-        assert_eq!(program.ended(testbed::PATIENCE).await, Some(0));
+        assert_eq!(program.ended(PATIENCE).await, Some(0));
     }
     let log = lastro(folder.path()).args(["admin-log", "--data-dir", "data"]).to_end().await;
     assert_eq!(log.stdout.matches("serves_anyone 0.0.0.0:0").count(), 2, "{log:?}");
@@ -150,6 +151,29 @@ async fn a_service_alone_needs_a_broker() {
         ended.must_be_refused(2, &["embedded:", "lastro"]);
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "nothing is made");
+}
+
+#[tokio::test]
+async fn a_program_that_is_asked_to_stop_while_its_database_does_not_answer_stops() {
+    let folder = folder();
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = silent.local_addr().expect("its address");
+    let database = format!("postgres://orders@{address}/orders");
+    let bus = "nats://127.0.0.1:9";
+    let service = ["order-service", "--listen", "127.0.0.1:0", "--bus-url", bus, "--database-url"];
+    // A signal that is not handled would end them without a code, and not end process 1 of a
+    // container at all.
+    for (arguments, code, said) in [
+        (&service[..], 0, "has stopped before it was ready"),
+        (&["migrate", "--orders-database-url"], 1, "interrupted"),
+    ] {
+        let starting = lastro(folder.path()).args(arguments).args([&database]).talking();
+        let asked = tokio::time::timeout(PATIENCE, silent.accept()).await;
+        let (_asked, _) = asked.expect("it asks its database").expect("a connection");
+        let ended = starting.terminated().await;
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(said), "{arguments:?}: {}", ended.stderr);
+    }
 }
 
 #[tokio::test]
@@ -229,7 +253,7 @@ async fn a_file_beside_the_program_is_found_and_says_where_the_data_is() {
             && exists(folder.path(), "elsewhere/inventory.db")
     );
     program.terminate();
-    assert_eq!(program.ended(testbed::PATIENCE).await, Some(0));
+    assert_eq!(program.ended(PATIENCE).await, Some(0));
     let audit = lastro(folder.path()).args(["verify"]).to_end().await;
     assert_eq!(audit.code, Some(0), "verify reads the same: {}", audit.stderr);
 }
@@ -308,7 +332,7 @@ async fn a_demo_whose_standard_output_is_closed_stops_its_services_and_ends() {
         .stderr(Stdio::piped());
     let mut demo = command.spawn().expect("a program");
     drop(demo.stdout.take());
-    let output = tokio::time::timeout(testbed::PATIENCE, demo.wait_with_output())
+    let output = tokio::time::timeout(PATIENCE, demo.wait_with_output())
         .await
         .expect("it ends")
         .expect("it ended");
