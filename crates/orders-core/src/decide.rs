@@ -76,7 +76,7 @@ impl BatchState {
             OrderCommand::Request { order_id, request, context } => {
                 self.request(*order_id, request, context)
             }
-            OrderCommand::Expire(order_id) => self.expire(*order_id),
+            OrderCommand::Expire { order_id, context } => self.expire(*order_id, context),
             OrderCommand::Settle(answer) => self.settle(answer),
         }
     }
@@ -146,11 +146,11 @@ impl BatchState {
         }
     }
 
-    fn expire(&mut self, order_id: OrderId) -> DecidedOrder {
+    fn expire(&mut self, order_id: OrderId, context: &RequestContext) -> DecidedOrder {
         let Some(event) = self.orders.get(&order_id).and_then(Order::expire) else {
             return DecidedOrder::silent(OrderOutcome::Stale);
         };
-        let publish = self.record_all(order_id, vec![event], &RequestContext::default());
+        let publish = self.record_all(order_id, vec![event], context);
         let receipt = self.orders[&order_id].receipt();
         DecidedOrder { outcome: OrderOutcome::Expired(receipt), publish }
     }

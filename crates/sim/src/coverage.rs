@@ -46,7 +46,7 @@ impl Work {
                 OrderRequest::Pay { .. } => Self::Payment,
                 _ => Self::Change,
             },
-            OrderCommand::Expire(_) => Self::Deadline,
+            OrderCommand::Expire { .. } => Self::Deadline,
             OrderCommand::Settle(_) => Self::Settlement,
         }
     }

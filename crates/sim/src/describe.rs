@@ -23,7 +23,7 @@ pub(crate) fn orders(batch: &[OrderCommand], decided: &[DecidedOrder]) -> String
         let asked = match command {
             OrderCommand::Place(_) => "place".to_owned(),
             OrderCommand::Request { request, .. } => asked(request),
-            OrderCommand::Expire(_) => "expire".to_owned(),
+            OrderCommand::Expire { .. } => "expire".to_owned(),
             OrderCommand::Settle(answer) => facts(&answer.facts),
         };
         let came_of_it = match (&decided.outcome, receipt(&decided.outcome)) {

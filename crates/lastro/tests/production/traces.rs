@@ -131,6 +131,31 @@ async fn one_trace_leads_from_the_request_through_both_services_to_the_settlemen
     assert!(collector.headers().iter().all(|head| head.contains("\r\nx-tenant: shop\r\n")));
 }
 
+#[tokio::test]
+async fn an_order_that_is_not_paid_in_time_expires_in_a_trace_of_its_own() {
+    let collector = Collector::start().await;
+    let shop = shop_exporting_to(collector.url()).await;
+    let id = shop.reserved(&[("MUG", 1)]).await;
+    shop.let_deadlines_pass().await;
+    shop.order_once(&id, "expired").await;
+    let traces = traces_of(&shop, &id).await;
+    let [Some(placed), None, Some(expired), None] = &traces[..] else { panic!("{traces:?}") };
+    assert_ne!(placed, expired);
+    let root = collector.span(expired, "expire").await;
+    assert_eq!((root.parent_span_id.as_str(), root.failed), ("", false));
+    for (name, parent) in [
+        ("decide expire", "expire"),
+        ("publish lastro.inventory.commands", "expire"),
+        ("decide allocate", "process lastro.inventory.commands"),
+        ("settle", "process lastro.orders.answers"),
+    ] {
+        let span = collector.span(expired, name).await;
+        assert_eq!(span.attributes["lastro.order_id"], id, "{span:?}");
+        let parent = collector.span(expired, parent).await;
+        assert_eq!(span.parent_span_id, parent.span_id, "{span:?}");
+    }
+}
+
 /// The client decides: its trace goes on through both services, and is not exported.
 #[tokio::test]
 async fn a_trace_that_the_client_does_not_want_exported_is_not() {

@@ -24,7 +24,12 @@ pub enum OrderCommand {
         context: RequestContext,
     },
     /// The deadline of an order's payment has passed.
-    Expire(OrderId),
+    Expire {
+        /// The order.
+        order_id: OrderId,
+        /// The trace that the order expires in.
+        context: RequestContext,
+    },
     /// Inventory said what an order has.
     Settle(Box<StockAllocated>),
 }
@@ -190,11 +195,16 @@ impl RequestContext {
 }
 
 impl OrderCommand {
+    /// The deadline of this order's payment has passed. The command is in no trace.
+    pub fn expire(order_id: OrderId) -> Self {
+        Self::Expire { order_id, context: RequestContext::default() }
+    }
+
     /// The order that the command names, or that it makes if it is new.
     pub fn order_id(&self) -> OrderId {
         match self {
             Self::Place(placement) => placement.order_id,
-            Self::Request { order_id, .. } | Self::Expire(order_id) => *order_id,
+            Self::Request { order_id, .. } | Self::Expire { order_id, .. } => *order_id,
             Self::Settle(answer) => answer.order_id,
         }
     }
@@ -230,7 +240,7 @@ impl OrderCommand {
 
     /// Whether the deadline of an order's payment has passed.
     pub fn is_deadline(&self) -> bool {
-        matches!(self, Self::Expire(_))
+        matches!(self, Self::Expire { .. })
     }
 
     /// The idempotency key of a placement; `None` for every other command.

@@ -8,16 +8,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orders_core::decide::{OrderCommand, OrderOutcome};
+use orders_core::decide::{OrderCommand, OrderOutcome, RequestContext};
 use platform::batcher::Batcher;
 use platform::failure::{Chain, Failure, NotDone};
 use platform::quarantine::{QuarantineKind, Quarantined};
+use platform::telemetry::traces::Span;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::metrics::Metrics;
+use crate::service::traced;
 use crate::store::{DeadlineLease, LeasedDeadlines, OrderStore};
 
 /// The longest that a deadline waits for the worker.
@@ -116,7 +118,14 @@ impl Deadlines {
 
     async fn expire(&self, leased: Leased) -> Result<usize, Failure> {
         let Leased { deadlines: LeasedDeadlines { due, .. }, at } = leased;
-        let commands = due.iter().map(|due| OrderCommand::Expire(due.order_id)).collect();
+        // Each ends when its order has expired.
+        let spans: Vec<_> = due.iter().map(|due| traced::expiry(due.order_id)).collect();
+        let commands = due.iter().zip(&spans).map(|(due, span)| {
+            let traceparent = span.as_ref().map(Span::traceparent);
+            let context = RequestContext { actor: None, traceparent };
+            OrderCommand::Expire { order_id: due.order_id, context }
+        });
+        let commands = commands.collect();
         let results = self.batcher.submit_all(commands, at + LEASE).await;
         let mut expired = 0;
         let mut aside = Vec::new();

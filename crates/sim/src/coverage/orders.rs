@@ -208,7 +208,9 @@ fn order_event(command: &OrderCommand, outcome: &OrderOutcome, at: Revision) -> 
         OrderCommand::Request { request, .. } => {
             Some(OrderEvent::Request(Asked::of(request), Answered::of(outcome)))
         }
-        OrderCommand::Expire(_) => Some(OrderEvent::Request(Asked::Expire, Answered::of(outcome))),
+        OrderCommand::Expire { .. } => {
+            Some(OrderEvent::Request(Asked::Expire, Answered::of(outcome)))
+        }
         OrderCommand::Settle(answer) if spoil::is_forged(answer.sent_at_micros) => None,
         OrderCommand::Settle(answer) if answer.facts.revision < at => {
             Some(OrderEvent::Lower(has(&answer.facts)))

@@ -148,7 +148,7 @@ impl Reply {
 pub(crate) fn order_command(request: Request, bounds: Bounds, shipment: u32) -> OrderCommand {
     match request {
         Request::Place(order) => OrderCommand::Place(Box::new(actors::placement(order, bounds))),
-        Request::Ask(order, Ask::Expire) => OrderCommand::Expire(actors::order_id(order)),
+        Request::Ask(order, Ask::Expire) => OrderCommand::expire(actors::order_id(order)),
         Request::Ask(order, ask) => OrderCommand::Request {
             order_id: actors::order_id(order),
             request: Box::new(order_request(

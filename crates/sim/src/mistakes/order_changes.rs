@@ -43,7 +43,7 @@ pub(super) fn deadline_by_revision(
     loaded: LoadedOrders,
 ) -> OrdersDecision {
     pretend(now_micros, batch, loaded, |order, command| {
-        let expires = matches!(command, OrderCommand::Expire(_));
+        let expires = matches!(command, OrderCommand::Expire { .. });
         let is_first = order.registers.intent.revision == contract::Revision::FIRST;
         if expires && is_first && order.status() == Status::Confirmed {
             order.registers.payments.clear();

@@ -237,7 +237,7 @@ impl World {
         let leased = self.services.orders.lease_deadlines(lease).await.expect("leased");
         assert_eq!(leased.set_aside, 0);
         for due in leased.due {
-            self.ask("expire", order::OrderCommand::Expire(due.order_id)).await;
+            self.ask("expire", order::OrderCommand::expire(due.order_id)).await;
         }
     }
 

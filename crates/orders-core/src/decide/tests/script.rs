@@ -51,7 +51,7 @@ pub(super) fn parse(line: &str) -> Line {
     let request = |request| Line::Command(Box::new(request_of(order_id, request)));
     match verb {
         "place" => Line::Command(Box::new(place(order_id, rest))),
-        "expire" => Line::Command(Box::new(OrderCommand::Expire(order_id))),
+        "expire" => Line::Command(Box::new(OrderCommand::expire(order_id))),
         "carry-out" => Line::CarryOut { order_id, stock: stock(rest) },
         "late" => late(order_id, rest),
         "units" => show("units"),

@@ -63,7 +63,7 @@ fn about(n: u128, command: &OrderCommand) -> OrderCommand {
         OrderCommand::Request { request, context, .. } => {
             OrderCommand::Request { order_id: id(n), request, context }
         }
-        OrderCommand::Expire(_) => OrderCommand::Expire(id(n)),
+        OrderCommand::Expire { .. } => OrderCommand::expire(id(n)),
         OrderCommand::Settle(mut answer) => {
             answer.order_id = id(n);
             OrderCommand::Settle(answer)
@@ -169,7 +169,7 @@ pub(crate) async fn changes_during_an_outage_are_one_command(fresh: Fresh) {
 }
 
 pub(crate) async fn a_payment_and_a_deadline_of_one_batch_have_one_winner(fresh: Fresh) {
-    let expire = |n| OrderCommand::Expire(id(n));
+    let expire = |n| OrderCommand::expire(id(n));
     for n in [1, 2] {
         fresh.run(vec![place_to_pay(n, 60), reserved(n)]).await;
         assert_eq!(fresh.status(n).await, Some(Status::Reserved));

@@ -35,7 +35,7 @@ pub(crate) async fn a_deadline_is_there_exactly_while_the_order_is_reserved(fres
     for n in 1..=4 {
         assert_eq!(fresh.pay_by(n).await, Some(67));
     }
-    fresh.run(vec![pay(1, "a"), cancel(2), OrderCommand::Expire(id(3))]).await;
+    fresh.run(vec![pay(1, "a"), cancel(2), OrderCommand::expire(id(3))]).await;
     for (n, expected) in [(1, None), (2, None), (3, None), (4, Some(67)), (5, None)] {
         assert_eq!(fresh.pay_by(n).await, expected, "{n}");
     }
@@ -55,7 +55,7 @@ pub(crate) async fn a_deadline_is_leased_once_until_it_is_due_again(fresh: Fresh
     assert!(fresh.due(10).await.is_empty());
     fresh.clock.advance(PUSH);
     assert_eq!(fresh.due(10).await, [1], "the first lease was lost");
-    fresh.run(vec![OrderCommand::Expire(id(1))]).await;
+    fresh.run(vec![OrderCommand::expire(id(1))]).await;
     assert_eq!(fresh.status(1).await, Some(Status::Expiring));
     fresh.clock.advance(PUSH);
     assert!(fresh.due(10).await.is_empty(), "the order is not reserved any more");
@@ -111,7 +111,7 @@ pub(crate) async fn a_clock_set_back_arms_deadlines_again(fresh: Fresh) {
     fresh.reserve([3], 600).await;
     assert_eq!(fresh.due(1).await.len(), 1, "one of the first two, which are due long since");
     fresh.clock.set(Timestamp(START.0 + 100_000_000));
-    fresh.run(vec![OrderCommand::Expire(id(1)), OrderCommand::Expire(id(2))]).await;
+    fresh.run(vec![OrderCommand::expire(id(1)), OrderCommand::expire(id(2))]).await;
     assert!(fresh.due(10).await.is_empty());
     assert_eq!(fresh.pay_by(3).await, Some(700), "600 seconds from now on");
     let shown = Some(START.0 + 700_000_000);
@@ -176,6 +176,6 @@ pub(crate) async fn what_is_overdue_is_counted_with_its_age_also_while_it_is_lea
     fresh.due(10).await;
     fresh.clock.advance(Duration::from_secs(5));
     assert_eq!(overdue().await, Overdue { deadlines: 2, late: Duration::from_secs(20) });
-    fresh.run(vec![OrderCommand::Expire(id(1)), pay(2, "a")]).await;
+    fresh.run(vec![OrderCommand::expire(id(1)), pay(2, "a")]).await;
     assert_eq!(overdue().await, Overdue::default(), "they are not reserved any more");
 }

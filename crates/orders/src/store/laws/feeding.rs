@@ -223,7 +223,7 @@ pub(crate) async fn an_order_is_seen_as_it_was_after_each_of_its_entries(fresh: 
 
 /// All of them in one read, with a payment between an expiry and the revival that follows it.
 pub(crate) async fn an_order_with_many_entries_is_seen_as_it_was_after_each(fresh: Fresh) {
-    fresh.run(vec![place_to_pay(1, 60), reserved(1), OrderCommand::Expire(id(1))]).await;
+    fresh.run(vec![place_to_pay(1, 60), reserved(1), OrderCommand::expire(id(1))]).await;
     fresh.run(vec![pay(1, "ch_1")]).await;
     let answer = fresh.answer(1).await;
     fresh.run(vec![answer]).await;

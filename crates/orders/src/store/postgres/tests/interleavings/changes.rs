@@ -35,7 +35,7 @@ async fn a_payment_beside_the_deadline_is_in_time_or_late() {
     };
     let batches = |run| {
         let order = number(run, 1);
-        [vec![pay(order, "ch_1")], vec![OrderCommand::Expire(id(order))]]
+        [vec![pay(order, "ch_1")], vec![OrderCommand::expire(id(order))]]
     };
     let check = async |run, [paid, expired]: [Vec<OrderOutcome>; 2]| {
         assert!(changed(&paid), "{paid:?}");
