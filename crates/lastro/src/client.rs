@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) use address::BaseUrl;
 pub(crate) use answer::Answer;
 pub(crate) use connect::ConnectArgs;
-pub(crate) use failed::{Failed, OUTCOME_UNKNOWN, done};
+pub(crate) use failed::{Failed, OUTCOME_UNKNOWN, done, hint_of_fault};
 pub(crate) use pages::{Item, PAGE, Page, Query, segment};
 
 mod address;

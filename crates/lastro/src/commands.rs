@@ -12,8 +12,10 @@ use crate::client::{Client, ConnectArgs, Failed, Query};
 use crate::output::{Columns, line, note};
 
 pub(crate) mod events;
+pub(crate) mod locations;
 pub(crate) mod orders;
 pub(crate) mod pending;
+mod put;
 pub(crate) mod quarantine;
 pub(crate) mod shell;
 pub(crate) mod stock;

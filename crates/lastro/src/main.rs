@@ -63,8 +63,10 @@ enum Command {
     Migrate(migrate::Args),
     /// List, place, change and explain orders, over HTTP
     Orders(commands::orders::Args),
-    /// List, move, count, import, export and explain stock, over HTTP
+    /// List, create, move, count, import, export and explain products and their stock, over HTTP
     Stock(Box<commands::stock::Args>),
+    /// List, create and change the locations of stock, over HTTP
+    Locations(commands::locations::Args),
     /// List the commands that wait for Inventory's answer, over HTTP; `retry` sends one now
     Pending(commands::pending::Args),
     /// List, show, retry and discard messages that were set aside, over HTTP
@@ -100,6 +102,7 @@ fn main() -> ExitCode {
         Some(Command::Migrate(args)) => migrate::run(args).await,
         Some(Command::Orders(args)) => commands::orders::run(args).await,
         Some(Command::Stock(args)) => commands::stock::run(*args).await,
+        Some(Command::Locations(args)) => commands::locations::run(args).await,
         Some(Command::Pending(args)) => commands::pending::run(args).await,
         Some(Command::Quarantine(args)) => commands::quarantine::run(args).await,
         Some(Command::Events(args)) => commands::events::run(args).await,

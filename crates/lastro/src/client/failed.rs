@@ -146,9 +146,26 @@ fn lines(title: &str, problem: &Value, path: &str) -> String {
     lines
 }
 
+const UNKNOWN_LOCATION: &str = "`lastro locations list` shows the locations; `lastro locations put LOCATION --name TEXT` creates one";
+
+/// What the user can do about a fault of a body or of a row, if it has nothing to do with its form.
+pub(crate) fn hint_of_fault(code: &str) -> Option<&'static str> {
+    match code {
+        "unknown_product" => Some(
+            "`lastro stock put PRODUCT --name TEXT` creates a product; a row with a name does as well",
+        ),
+        "unknown_location" => Some(UNKNOWN_LOCATION),
+        _ => None,
+    }
+}
+
 /// What the user can do about a problem.
 fn hint(code: &str, problem: &Value, path: &str) -> Option<String> {
     let hint = match code {
+        "invalid_request" => {
+            let faults = problem["errors"].as_array()?;
+            faults.iter().find_map(|fault| hint_of_fault(fault["code"].as_str()?))?
+        }
         "unauthenticated" => {
             "name a valid key with --key-file (LASTRO_KEY_FILE); `lastro keys list` shows the keys that have ended"
         }
@@ -162,7 +179,10 @@ fn hint(code: &str, problem: &Value, path: &str) -> Option<String> {
         "order_not_found" => {
             "`lastro orders list` shows the orders; a key of one customer sees theirs only"
         }
-        "product_not_found" => "`lastro stock list --search TEXT` finds products",
+        "product_not_found" => {
+            "`lastro stock list --search TEXT` finds products; `lastro stock put PRODUCT --name TEXT` creates one"
+        }
+        "location_not_found" => UNKNOWN_LOCATION,
         "quarantine_entry_not_found" => {
             "`lastro quarantine list` shows the messages of both services"
         }

@@ -12,6 +12,7 @@ mod csv;
 mod export;
 mod import;
 mod movement;
+mod put;
 mod show;
 
 #[derive(Debug, clap::Args)]
@@ -28,6 +29,8 @@ enum Command {
     List(List),
     /// Show one product: its stock at each location, what moved it, and who holds it
     Show(show::Show),
+    /// Create a product, or change its name or when it is low on stock
+    Put(put::Put),
     /// Add units that have arrived
     Receive(movement::Receive),
     /// Add or remove units
@@ -70,6 +73,7 @@ async fn carry_out(args: Args) -> Result<(), Failed> {
     match args.command {
         Command::List(args) => list(&context, &args).await,
         Command::Show(args) => args.run(&context).await,
+        Command::Put(args) => args.run(&context).await,
         Command::Receive(args) => args.run(&context).await,
         Command::Adjust(args) => args.run(&context).await,
         Command::Count(args) => args.run(&context).await,

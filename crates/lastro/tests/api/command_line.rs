@@ -5,6 +5,7 @@ use serde_json::Value;
 use testbed::{Deployment, Ended, Launch, lastro};
 
 mod broken;
+mod catalogue;
 mod encrypted;
 mod errors;
 mod events;

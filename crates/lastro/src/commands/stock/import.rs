@@ -1,5 +1,6 @@
 //! `lastro stock import`: sends a file while the service answers its rows.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::super::{Context, KeyArgs, items};
-use crate::client::{Answer, Failed, Query};
+use crate::client::{Answer, Failed, Query, hint_of_fault};
 use crate::output::{line, note, show};
 
 mod upload;
@@ -55,6 +56,8 @@ struct Progress {
     bar: ProgressBar,
     /// The last line of the file that was reported: a repeat answers it again.
     reported: i64,
+    /// What can be done about rows that were refused.
+    hints: BTreeSet<&'static str>,
     /// Whether anybody reads what is printed. An import goes on without.
     is_read: bool,
     json: bool,
@@ -65,8 +68,9 @@ impl Import {
         // A file that cannot be read is refused before anything is sent.
         let size = upload::size(&self.file)?;
         let key = if self.dry_run { None } else { Some(self.key.key()) };
+        let json = context.json;
         let mut progress =
-            Progress { bar: bar(size), reported: 0, is_read: true, json: context.json };
+            Progress { bar: bar(size), reported: 0, hints: BTreeSet::new(), is_read: true, json };
         let repeats = if self.is_stdin() { 0 } else { REPEATS };
         let mut attempts = 0;
         let mut cut = None::<String>;
@@ -90,7 +94,7 @@ impl Import {
             sleep(PAUSE * attempts).await;
         };
         progress.bar.finish_and_clear();
-        self.end(&done, progress.json, progress.is_read)
+        self.end(&done, &progress)
     }
 
     fn is_stdin(&self) -> bool {
@@ -161,7 +165,7 @@ impl Import {
     }
 
     /// The summary.
-    fn end(&self, done: &Value, json: bool, is_read: bool) -> Result<(), Failed> {
+    fn end(&self, done: &Value, progress: &Progress) -> Result<(), Failed> {
         if done["done"] != true {
             let problem = &done["problem"];
             let (title, detail) = (show(&problem["title"]), show(&problem["detail"]));
@@ -176,7 +180,7 @@ impl Import {
         let summary = format!(
             "{rows} rows: {changed}{would} changed, {unchanged} unchanged, {replayed} counted before, {failed} refused"
         );
-        if json || !is_read {
+        if progress.json || !progress.is_read {
             note(summary);
         } else {
             line(summary)?;
@@ -184,10 +188,13 @@ impl Import {
         if done["failed"] == 0 {
             return Ok(());
         }
-        Err(Failed::line(format!(
-            "{failed} of {rows} rows refused\nhint: correct them in the file, and import it again{}",
-            if self.dry_run { "" } else { " with a new key" }
-        )))
+        let mut lines = format!("{failed} of {rows} rows refused");
+        for hint in &progress.hints {
+            lines.push_str(&format!("\nhint: {hint}"));
+        }
+        let key = if self.dry_run { "" } else { " with a new key" };
+        lines.push_str(&format!("\nhint: correct them in the file, and import it again{key}"));
+        Err(Failed::line(lines))
     }
 }
 
@@ -227,6 +234,8 @@ impl Progress {
             return Ok(());
         }
         self.reported = at;
+        let codes = items(&row["errors"]).iter().filter_map(|error| error["code"].as_str());
+        self.hints.extend(codes.filter_map(hint_of_fault));
         if self.json {
             return self.print(text, true);
         }
