@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use platform::clock::{Ids, SystemClock, SystemIds};
 use serde_json::Value;
 
-use crate::client::{Client, ConnectArgs, Failed, Query};
+use crate::client::{Client, ConnectArgs, Failed, Item, Query};
 use crate::output::{Columns, line, note};
 
 pub(crate) mod events;
@@ -79,6 +79,14 @@ struct WaitArgs {
     wait: Duration,
 }
 
+/// What of a list was printed.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    items: usize,
+    /// Whether there are more.
+    more: bool,
+}
+
 /// Prints a list: a table, or a line of JSON per item.
 async fn show_list(
     context: &Context,
@@ -86,8 +94,8 @@ async fn show_list(
     args: &ListArgs,
     what: &str,
     headings: &[&str],
-    row: impl Fn(&Value) -> Vec<String>,
-) -> Result<usize, Failed> {
+    mut row: impl FnMut(&Item) -> Vec<String>,
+) -> Result<Shown, Failed> {
     let mut table = Columns::new(headings);
     let mut count = 0;
     let shows_lines = context.json && io::stdout().is_terminal();
@@ -99,7 +107,7 @@ async fn show_list(
             if context.json {
                 line(&item.raw)?;
             } else {
-                table.row(row(&item.value));
+                table.row(row(&item));
             }
         }
         Ok(())
@@ -113,7 +121,7 @@ async fn show_list(
     } else if more {
         note(format_args!("there are more {what}: --all shows them, --limit sets how many"));
     }
-    Ok(count)
+    Ok(Shown { items: count, more })
 }
 
 /// A progress that counts, on standard error if that is a terminal.

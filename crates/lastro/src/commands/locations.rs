@@ -5,7 +5,7 @@ use platform::process::ProgramError;
 use serde_json::{Map, Value, json};
 
 use super::{Context, ListArgs, field, put, show_list};
-use crate::client::{ConnectArgs, Failed, Query, done, segment};
+use crate::client::{ConnectArgs, Failed, Item, Query, done, segment};
 use crate::output::{line, show};
 
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ async fn carry_out(args: Args) -> Result<(), Failed> {
 async fn list(context: &Context, args: &ListArgs) -> Result<(), Failed> {
     let query = Query::of("/api/inventory/locations");
     let members = ["location_id", "name", "priority"];
-    let row = |location: &Value| members.map(|name| show(&location[name])).to_vec();
+    let row = |location: &Item| members.map(|name| show(&location.value[name])).to_vec();
     let headings = ["LOCATION", "NAME", "PRIORITY"];
     show_list(context, &query, args, "locations", &headings, row).await.map(drop)
 }

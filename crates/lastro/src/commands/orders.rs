@@ -6,8 +6,9 @@ use platform::process::ProgramError;
 use serde_json::Value;
 
 use super::{Context, ListArgs, show_list, text};
-use crate::client::{ConnectArgs, Failed, Query, done};
-use crate::output::{age, now, show, span, time};
+use crate::client::{ConnectArgs, Failed, Item, Query, done};
+use crate::output::{age, line, now, show, span, time};
+use sum::{Money, Sum};
 
 mod advice;
 mod change;
@@ -15,6 +16,7 @@ mod look;
 mod place;
 mod receipt;
 mod show;
+mod sum;
 
 pub(super) use show::deltas;
 
@@ -106,7 +108,15 @@ async fn list(context: &Context, args: &List) -> Result<(), Failed> {
         .with("to", args.to.as_ref());
     let now = now();
     let headings = ["ORDER", "STATUS", "SINCE", "CUSTOMER", "TOTAL", "OWED", "PLACED"];
-    let row = |order: &Value| {
+    let mut sum = match args.payment.as_deref() {
+        Some("refund_due") => Some(Sum::of("owed to customers", Money::RefundDue)),
+        Some("due") => Some(Sum::of("to be paid", Money::Total)),
+        _ => None,
+    };
+    let row = |Item { raw, value: order }: &Item| {
+        if let Some(sum) = &mut sum {
+            sum.add(raw);
+        }
         vec![
             show(&order["order_id"]),
             show(&order["status"]),
@@ -117,7 +127,11 @@ async fn list(context: &Context, args: &List) -> Result<(), Failed> {
             time(&order["created_at"]),
         ]
     };
-    show_list(context, &query, &args.list, "orders", &headings, row).await.map(drop)
+    let shown = show_list(context, &query, &args.list, "orders", &headings, row).await?;
+    match sum {
+        Some(sum) if !context.json && shown.items > 0 => line(sum.line(shown)),
+        _ => Ok(()),
+    }
 }
 
 /// An amount of money with its currency, such as `BRL 39.90`.

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use platform::process::ProgramError;
-use serde_json::Value;
 
 use super::{Context, ListArgs, field, show_list};
-use crate::client::{ConnectArgs, Failed, Query, Request, done, segment};
+use crate::client::{ConnectArgs, Failed, Item, Query, Request, done, segment};
 use crate::output::{age, line, note, now, show, span, time};
 
 /// A command that is pending for longer is stuck.
@@ -63,7 +62,7 @@ async fn list(context: &Context, args: &List) -> Result<(), Failed> {
     let older_than = args.older_than.map(|age| age.as_secs());
     let query = Query::of("/api/orders/pending").with("older_than_s", older_than);
     let now = now();
-    let row = |command: &Value| {
+    let row = |Item { value: command, .. }: &Item| {
         vec![
             show(&command["order_id"]),
             show(&command["revision"]),
@@ -79,7 +78,7 @@ async fn list(context: &Context, args: &List) -> Result<(), Failed> {
         None => "pending commands",
     };
     let shown = show_list(context, &query, &args.list, what, &headings, row).await?;
-    if shown > 0 && !context.json {
+    if shown.items > 0 && !context.json {
         hint(context).await?;
     }
     Ok(())

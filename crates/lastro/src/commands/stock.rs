@@ -2,10 +2,9 @@
 
 use clap::Subcommand;
 use platform::process::ProgramError;
-use serde_json::Value;
 
 use super::{Context, ListArgs, show_list};
-use crate::client::{ConnectArgs, Failed, Query, done};
+use crate::client::{ConnectArgs, Failed, Item, Query, done};
 use crate::output::show;
 
 mod csv;
@@ -90,6 +89,6 @@ async fn list(context: &Context, args: &List) -> Result<(), Failed> {
     let headings = ["PRODUCT", "NAME", "ON HAND", "RESERVED", "QUARANTINED", "AVAILABLE", "LOW AT"];
     let members =
         ["product_id", "name", "on_hand", "reserved", "quarantined", "available", "low_stock_at"];
-    let row = |product: &Value| members.map(|name| show(&product[name])).to_vec();
+    let row = |product: &Item| members.map(|name| show(&product.value[name])).to_vec();
     show_list(context, &query, &args.list, "products", &headings, row).await.map(drop)
 }

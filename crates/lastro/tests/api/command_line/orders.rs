@@ -91,6 +91,35 @@ async fn an_order_is_paid_shipped_returned_refunded_and_cancelled() {
 }
 
 #[tokio::test]
+async fn a_list_of_money_ends_with_its_sum_in_each_currency() {
+    let shop = Deployment::open().await;
+    shop.stock("MUG", 9).await;
+    for (price, currency) in [("10.05", "BRL"), ("0.10", "BRL"), ("700", "JPY")] {
+        let line = format!("MUG:1:{price}");
+        let place = ["orders", "place", "--customer", "C1", "--line", &line, "--currency"];
+        let place = [&place[..], &[currency, "--pay-within", "10m"]].concat();
+        let receipt = document(&shop, &place).await;
+        assert_eq!(receipt["status"], "reserved");
+        let id = receipt["order_id"].as_str().expect("an id");
+        if currency == "BRL" {
+            printed(&shop, &["orders", "pay", id, "--reference", "charge"]).await;
+            printed(&shop, &["orders", "cancel", id]).await;
+        }
+    }
+    let owed = ["orders", "list", "--payment", "refund_due"];
+    let listed = printed(&shop, &owed).await;
+    assert_eq!(listed.lines().last(), Some("owed to customers: BRL 10.15 (2 orders)"));
+    let one = printed(&shop, &[&owed[..], &["--limit", "1"]].concat()).await;
+    let expected = "owed to customers: BRL 0.10 (1 order shown; there are more)";
+    assert_eq!(one.lines().last(), Some(expected));
+    let due = printed(&shop, &["orders", "list", "--payment", "due"]).await;
+    assert_eq!(due.lines().last(), Some("to be paid: JPY 700 (1 order)"));
+    assert_eq!(lines(&shop, &owed).await.len(), 2, "a script gets the orders alone");
+    let none = run(&shop, &[&owed[..], &["--customer", "C2"]].concat()).await;
+    assert_eq!((none.stdout.as_str(), none.stderr.as_str()), ("", "no orders\n"));
+}
+
+#[tokio::test]
 async fn a_command_that_is_repeated_with_its_key_finds_the_same_order() {
     let shop = Deployment::open().await;
     shop.stock("MUG", 9).await;
