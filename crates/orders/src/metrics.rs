@@ -46,6 +46,7 @@ pub struct Metrics {
     pub commands_resent: Counter,
     commands_pending: Gauge,
     commands_oldest_age: Gauge<f64, std::sync::atomic::AtomicU64>,
+    refunds_due: Gauge,
 }
 
 impl Metrics {
@@ -66,6 +67,7 @@ impl Metrics {
             commands_resent: Counter::default(),
             commands_pending: Gauge::default(),
             commands_oldest_age: Gauge::default(),
+            refunds_due: Gauge::default(),
         };
         metrics.register(registry);
         metrics.start_at_zero();
@@ -97,6 +99,8 @@ impl Metrics {
         let help = "Age of the oldest command that waits for Inventory's answer";
         let age = self.commands_oldest_age.clone();
         registry.register_with_unit("commands_oldest_age", help, Unit::Seconds, age);
+        let help = "Orders that owe their customers money, up to 1000";
+        registry.register("orders_refund_due", help, self.refunds_due.clone());
     }
 
     /// Creates the counters at zero: an alert on an increase would miss the first count of a
@@ -177,6 +181,10 @@ impl Metrics {
     pub(crate) fn show_overdue(&self, overdue: Overdue) {
         self.deadlines_due.set(i64::try_from(overdue.deadlines).unwrap_or(i64::MAX));
         self.deadlines_late.set(overdue.late.as_secs_f64());
+    }
+
+    pub(crate) fn show_refunds_due(&self, orders: u64) {
+        self.refunds_due.set(i64::try_from(orders).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn show(&self, backlog: Backlog) {

@@ -139,6 +139,13 @@ pub trait OrderStore: Send + Sync + fmt::Debug {
     /// [`Failure`] says whether to retry; nothing was changed.
     async fn backlog(&self) -> Result<Backlog, Failure>;
 
+    /// Returns how many orders owe their customers money, counted up to `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
+    async fn refunds_due(&self, limit: u32) -> Result<u64, Failure>;
+
     /// Returns a page of the commands that wait for an answer, the oldest order first.
     ///
     /// # Errors

@@ -162,6 +162,11 @@ impl OrderStore for OrdersPort {
         self.port.read("counting the backlog", found).await
     }
 
+    async fn refunds_due(&self, limit: u32) -> Result<u64, Failure> {
+        let found = self.port.world.stores.orders.refunds_due(limit);
+        self.port.read("counting what is owed", found).await
+    }
+
     async fn pending(&self, filter: PendingFilter) -> Result<PendingPage, Failure> {
         let found = self.port.world.stores.orders.pending(filter);
         self.port.read("listing pending commands", found).await

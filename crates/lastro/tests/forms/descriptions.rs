@@ -104,6 +104,7 @@ async fn the_numbers_follow_what_happens(form: Form) {
     for name in [
         "commands_pending",
         "commands_oldest_age_seconds",
+        "orders_refund_due",
         "batch_size_bucket",
         "order_waits_ended_total",
         "anomalies_total",

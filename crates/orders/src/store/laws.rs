@@ -95,6 +95,7 @@ macro_rules! store_laws {
             reading::lists_are_newest_first_filtered_and_complete_page_by_page
             reading::a_list_of_several_statuses_is_one_list_newest_first
             reading::lists_by_payment_have_what_is_due_and_what_is_to_be_given_back
+            reading::orders_that_owe_money_are_counted_until_it_is_returned
             reading::the_header_of_an_order_is_read_without_its_history
             reading::a_list_by_time_has_what_was_accepted_within_it
             reading::the_backlog_is_counted_with_its_oldest_age

@@ -261,6 +261,10 @@ impl OrderStore for Postgres {
         self.database.read(async |snapshot| query::backlog(snapshot).await).await
     }
 
+    async fn refunds_due(&self, limit: u32) -> Result<u64, Failure> {
+        self.database.read(async |snapshot| query::refunds_due(snapshot, limit).await).await
+    }
+
     async fn pending(&self, filter: PendingFilter) -> Result<PendingPage, Failure> {
         self.database.read(async |snapshot| pending::pending(snapshot, &filter).await).await
     }

@@ -187,6 +187,10 @@ impl OrderStore for Sqlite {
         self.database.read(move |connection| query::backlog(connection, now)).await
     }
 
+    async fn refunds_due(&self, limit: u32) -> Result<u64, Failure> {
+        self.database.read(move |connection| query::refunds_due(connection, limit)).await
+    }
+
     async fn pending(&self, filter: PendingFilter) -> Result<PendingPage, Failure> {
         let now = self.clock.now();
         self.database.read(move |connection| pending::pending(connection, &filter, now)).await

@@ -15,6 +15,8 @@ use crate::metrics::Metrics;
 use crate::store::OrderStore;
 
 const PERIOD: Duration = Duration::from_secs(2);
+/// How many orders that owe money are counted at most.
+const MAX_REFUNDS_DUE: u32 = 1000;
 
 /// A worker that checks the database and the bus, and measures the backlog and the quarantine.
 #[derive(Debug)]
@@ -64,6 +66,7 @@ impl HealthCheck {
     async fn measure(&self) -> Result<(), Failure> {
         self.metrics.show(self.store.backlog().await?);
         self.metrics.show_overdue(self.store.overdue().await?);
+        self.metrics.show_refunds_due(self.store.refunds_due(MAX_REFUNDS_DUE).await?);
         self.metrics.show_quarantine(self.quarantine.unseen().await?);
         Ok(())
     }

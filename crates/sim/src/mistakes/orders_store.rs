@@ -172,6 +172,10 @@ impl<M: Mistake> OrderStore for Mistaken<M> {
         self.0.right().backlog().await
     }
 
+    async fn refunds_due(&self, limit: u32) -> Result<u64, Failure> {
+        self.0.right().refunds_due(limit).await
+    }
+
     async fn pending(&self, filter: PendingFilter) -> Result<PendingPage, Failure> {
         self.0.right().pending(filter).await
     }

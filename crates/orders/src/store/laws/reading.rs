@@ -154,6 +154,24 @@ pub(crate) async fn lists_by_payment_have_what_is_due_and_what_is_to_be_given_ba
     fresh.must_be_sound().await;
 }
 
+pub(crate) async fn orders_that_owe_money_are_counted_until_it_is_returned(fresh: Fresh) {
+    let counted = async || fresh.store.refunds_due(100).await.expect("a read");
+    let refund = |n, reference: &str, amount_minor| {
+        ask(n, OrderRequest::Refund { reference: reference.to_owned(), amount_minor })
+    };
+    fresh.run((1..=6).map(|n| place_to_pay(n, 60)).collect()).await;
+    fresh.run((1..=5).map(reserved).collect()).await;
+    fresh.run((1..=4).map(|n| pay(n, "ch")).collect()).await;
+    assert_eq!(counted().await, 0, "what is paid is not owed");
+    fresh.run((2..=5).map(cancel).collect()).await;
+    assert_eq!(counted().await, 3, "nobody has paid for the last one");
+    assert_eq!(fresh.store.refunds_due(2).await.expect("a read"), 2);
+    fresh.run(vec![refund(3, "back", 6996)]).await;
+    assert_eq!(counted().await, 3, "a cent is owed");
+    fresh.run(vec![refund(3, "rest", 1), refund(4, "back", 6997)]).await;
+    assert_eq!(counted().await, 1);
+}
+
 pub(crate) async fn the_header_of_an_order_is_read_without_its_history(fresh: Fresh) {
     fresh.run(vec![place(1), reserved(1)]).await;
     let terms = placement(1, None).terms;

@@ -22,11 +22,16 @@ const BACKLOG: &str = "SELECT (SELECT count(*) FROM pending_commands) AS command
             (SELECT min(since) FROM (SELECT since FROM pending_commands ORDER BY order_id LIMIT 10000) AS oldest)
                 AS oldest";
 
+/// The index has these orders alone. Sorted by it: a look at all orders would need a sort.
+const REFUNDS_DUE: &str = "SELECT count(*) AS orders FROM
+            (SELECT order_id FROM order_states WHERE refund_due_minor > 0 ORDER BY order_id LIMIT $1) AS owing";
+
 const HEADER: &str = "SELECT customer_id, currency FROM orders WHERE order_id = $1";
 
 /// Every statement of this module, but for those of pages.
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 4] = [ORDERS, BACKLOG, HEADER, journal::READ_POSTGRES];
+pub(super) const STATEMENTS: [&str; 5] =
+    [ORDERS, BACKLOG, REFUNDS_DUE, HEADER, journal::READ_POSTGRES];
 
 async fn stored(snapshot: &Transaction<'_>, id: OrderId) -> Result<Option<StoredOrder>, Failure> {
     let found = snapshot.query(ORDERS, [&[id.0].as_slice()]).await?;
@@ -252,4 +257,11 @@ pub(super) async fn backlog(snapshot: &Transaction<'_>) -> Result<Backlog, Failu
         commands: commands.unsigned_abs(),
         oldest_age: oldest.map(|since| now.since(Timestamp(since))).unwrap_or_default(),
     })
+}
+
+/// How many orders owe their customers money, up to a limit.
+pub(super) async fn refunds_due(snapshot: &Transaction<'_>, limit: u32) -> Result<u64, Failure> {
+    let rows = snapshot.query(REFUNDS_DUE, [&i64::from(limit)]).await?;
+    let orders: i64 = rows.first().map_or(Ok(0), |row| rows::column(row, "orders"))?;
+    Ok(orders.unsigned_abs())
 }

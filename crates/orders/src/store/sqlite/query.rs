@@ -313,3 +313,13 @@ pub(super) fn backlog(connection: &Connection, now: Timestamp) -> rusqlite::Resu
         })
     })
 }
+
+/// How many orders owe their customers money, up to a limit. The index has these orders alone.
+pub(super) fn refunds_due(connection: &Connection, limit: u32) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*) AS orders FROM (SELECT order_no FROM order_states INDEXED BY orders_by_refund_due
+                                         WHERE refund_due_minor > 0 LIMIT ?1)",
+    )?;
+    let orders: i64 = statement.query_row([limit], |row| row.get("orders"))?;
+    Ok(orders.unsigned_abs())
+}
