@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use platform::clock::{Clock, SystemClock, Timestamp};
-use platform::config::UsageError;
+use platform::config::{File, UsageError};
 use platform::keys::{
     self, KeyChange, KeyId, KeyMode, KeyRecord, KeysFileError, NewKey, Refused, Scope,
 };
-use platform::process::ProgramError;
+use platform::process::{COMMON_KEYS, ProgramError};
 
-use crate::serve::DatabaseArgs;
+use crate::serve::{DatabaseArgs, KEYS};
 use list::Listed;
 use tables::Named;
 
@@ -30,7 +30,8 @@ mod tables;
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
-    /// The file of keys, which services read with LASTRO_API_KEYS_FILE
+    /// The file of keys, which services read with LASTRO_API_KEYS_FILE [default: that of the settings
+    /// file, else the databases]
     #[arg(long, env = "LASTRO_API_KEYS_FILE", value_name = "FILE", global = true)]
     file: Option<PathBuf>,
     /// The tables of the databases, which services read with LASTRO_API_KEYS_IN_DATABASE, also if a
@@ -39,7 +40,7 @@ pub(crate) struct Args {
     in_database: bool,
     #[command(flatten)]
     databases: DatabaseArgs,
-    /// The settings file, which may name the databases [default: ./lastro.toml, if it exists]
+    /// The settings file, which may name the file of keys or the databases [default: ./lastro.toml, if it exists]
     #[arg(long, env = "LASTRO_CONFIG", value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
@@ -128,10 +129,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let source = match file.filter(|_| !in_database) {
         Some(file) => Source::File(file),
         None if names_tables => Source::Tables(Named::by(databases, config)?),
-        None => {
-            let line = "name the file of keys with --file or LASTRO_API_KEYS_FILE, or the databases with --in-database, --data-dir, --orders-database-url or --inventory-database-url";
-            return Err(UsageError(line.to_owned()).into());
-        }
+        None => where_services_look(databases, config)?,
     };
     let now = SystemClock.now();
     match command {
@@ -160,6 +158,26 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
         }
     }
     Ok(())
+}
+
+/// Where keys are if neither a flag nor a variable says it: in the file that the settings file names,
+/// else in the databases that it names, else in those in ./data.
+fn where_services_look(
+    databases: DatabaseArgs,
+    config: Option<PathBuf>,
+) -> Result<Source, ProgramError> {
+    let settings = File::load(config.clone(), &[&COMMON_KEYS[..], &KEYS].concat())?;
+    if let Some(file) = settings.get("api_keys_file")? {
+        return Ok(Source::File(file));
+    }
+    let named = Named::by(databases, config)?;
+    if named.exists() {
+        return Ok(Source::Tables(named));
+    }
+    let line = format!(
+        "{named} do not exist; name the file of keys with --file or LASTRO_API_KEYS_FILE, or the databases with --in-database, --data-dir, --orders-database-url or --inventory-database-url"
+    );
+    Err(UsageError(line).into())
 }
 
 impl Source {

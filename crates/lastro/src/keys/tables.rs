@@ -1,6 +1,7 @@
 //! Keys in the tables of both services, or of one. Neither service reads the database of the other,
 //! so a key for both is written twice, one database after the other.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +22,13 @@ pub(super) struct Named {
     orders: Option<DatabaseUrl>,
     inventory: Option<DatabaseUrl>,
     by: String,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.urls().map(DatabaseUrl::to_string).collect();
+        f.write_str(&names.join(" and "))
+    }
 }
 
 /// The databases that are named, each of which was reached.
@@ -62,6 +70,19 @@ impl Named {
         let file = File::load(config, &[&COMMON_KEYS[..], &KEYS].concat())?;
         let [orders, inventory] = databases.named(&file)?;
         Ok(Self { orders, inventory, by: operator() })
+    }
+
+    /// Whether there may be such databases: an SQLite file that is named must exist.
+    pub(super) fn exists(&self) -> bool {
+        let may_exist = |url: &DatabaseUrl| match url {
+            DatabaseUrl::Sqlite(path) => path.exists(),
+            DatabaseUrl::Postgres(_) => true,
+        };
+        self.urls().any(may_exist)
+    }
+
+    fn urls(&self) -> impl Iterator<Item = &DatabaseUrl> {
+        [&self.orders, &self.inventory].into_iter().flatten()
     }
 
     /// Opens the databases and reads their keys: a database that is away is found out before

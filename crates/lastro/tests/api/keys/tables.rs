@@ -323,6 +323,28 @@ async fn one_database_alone_may_have_a_key() {
     assert!(list.contains("  orders  ") && !list.contains("  both  "), "{list}");
 }
 
+/// As `verify` and the services do: what the settings file says, else the folder ./data.
+#[tokio::test]
+async fn where_nothing_is_named_keys_are_where_services_look_for_them() {
+    let shop = shop().await;
+    let keys = async |args: &[&str]| {
+        let ended = lastro(shop.folder()).args([&["keys"], args].concat()).to_end().await;
+        assert_eq!(ended.code, Some(0), "{args:?}: {ended:?}");
+        ended
+    };
+    let create = ["create", "--name", "x", "--scope", "orders:read"];
+    let made = keys(&create).await;
+    assert!(made.stderr.contains("it is in sqlite:data/orders.db and "), "{made:?}");
+    let list = keys(&["list"]).await;
+    assert_eq!(list.stdout, tool(&shop, &["list"]).await.stdout);
+    std::fs::write(shop.folder().join("lastro.toml"), "api_keys_file = \"mine.toml\"\n")
+        .expect("written");
+    let made = keys(&create).await;
+    assert!(made.stderr.contains("it is in mine.toml"), "{made:?}");
+    let list = keys(&["list"]).await;
+    assert!(list.stderr.contains("keys of mine.toml"), "{list:?}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_is_said_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -330,7 +352,9 @@ async fn what_cannot_be_is_said_in_one_line() {
     run(&["--api-keys-in-database", "--no-auth"])
         .await
         .must_be_refused(2, &["api_keys_in_database and no_auth exclude each other"]);
-    run(&["keys", "list"]).await.must_be_refused(2, &["--file", "--data-dir", "--in-database"]);
+    run(&["keys", "list"])
+        .await
+        .must_be_refused(2, &["data/orders.db and ", "--file", "--data-dir", "--in-database"]);
     for args in [&["keys", "list", "--data-dir", "none"][..], &["keys", "list", "--in-database"]] {
         run(args).await.must_be_refused(1, &["orders.db", "there is no such file"]);
     }
