@@ -12,6 +12,7 @@ use sum::{Money, Sum};
 
 mod advice;
 mod change;
+mod held;
 mod look;
 mod place;
 mod receipt;

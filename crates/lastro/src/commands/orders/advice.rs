@@ -87,24 +87,37 @@ fn in_flight(look: &Look) -> String {
         "The command is sent again by itself{}; `lastro pending retry {id}` sends it now.",
         next_in(command, look.now)
     );
-    let why = match (look.set_aside.first(), &look.reservation) {
-        (Some((service, entry)), _) => format!(
-            "A message about it was set aside at {service} ({}): `lastro quarantine show {}`.",
-            show(&entry["reason"]),
-            show(&entry["id"]).chars().take(12).collect::<String>()
-        ),
-        (None, Found::NotKnown(why)) => {
+    let why = match &look.reservation {
+        Found::NotKnown(why) => {
             format!("Inventory could not be asked ({why}): see whether it runs.")
         }
-        (None, Found::Item(item)) if has_decided(&item.value, command) => {
+        Found::Item(item) if has_decided(&item.value, command) => {
             "Inventory has decided, and its answer has not arrived: see /readyz of the Order Service and the broker.".to_owned()
         }
-        (None, Found::Item(_) | Found::Nothing) => {
+        Found::Item(_) | Found::Nothing => {
             "Inventory has not carried it out: see /readyz of both services, and the broker."
                 .to_owned()
         }
     };
+    let why = match set_aside(look) {
+        Some(set_aside) => format!("{why} {set_aside}"),
+        None => why,
+    };
     format!("{stuck} {why} {again}")
+}
+
+/// The messages about it that were set aside, if there are any: the last one by its id.
+fn set_aside(look: &Look) -> Option<String> {
+    let (service, entry) = look.set_aside.first()?;
+    let others = match look.set_aside.len() {
+        1 => String::new(),
+        more => format!(", and {} more", more - 1),
+    };
+    Some(format!(
+        "A message about it was set aside at {service} ({}{others}): `lastro quarantine show {}`.",
+        show(&entry["reason"]),
+        show(&entry["id"]).chars().take(12).collect::<String>()
+    ))
 }
 
 /// When the command is sent again, unless that is now.
@@ -194,6 +207,10 @@ mod tests {
         stuck.reservation = Found::NotKnown("no answer".to_owned());
         must_say(&stuck, &["could not be asked (no answer)"]);
         stuck.set_aside = vec![("inventory", json!({"id": "0123456789abcdef", "reason": "odd"}))];
-        must_say(&stuck, &["set aside at inventory (odd)", "lastro quarantine show 0123456789ab`"]);
+        let aside = ["set aside at inventory (odd)", "lastro quarantine show 0123456789ab`"];
+        must_say(&stuck, &[&aside[..], &["could not be asked (no answer)"]].concat());
+        stuck.reservation = Found::Item(item(json!({"revision": 2})));
+        stuck.set_aside.push(("orders", json!({"id": "f", "reason": "other"})));
+        must_say(&stuck, &["Inventory has decided", "set aside at inventory (odd, and 1 more)"]);
     }
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::super::{Context, field, items, text};
 use super::advice::advice;
 use super::amount;
+use super::held::OfOrder;
 use super::look::{Found, Look};
 use super::owed;
 use super::receipt::{Payment, show_shortage, show_units};
@@ -75,9 +76,8 @@ fn both_services(look: &Look) -> Result<(), Failed> {
     match &look.reservation {
         Found::Item(item) => {
             let (state, revision) = (show(&item.value["state"]), &item.value["revision"]);
-            let held = show_units(&item.value["allocations"]);
-            let held = if held.is_empty() { "nothing is held".to_owned() } else { held };
-            field("inventory", format_args!("{state} at revision {revision}: {held}"))?;
+            let stock = OfOrder::in_reservation(&item.value);
+            field("inventory", format_args!("{state} at revision {revision}: {stock}"))?;
         }
         Found::Nothing => field("inventory", "has not seen the order")?,
         Found::NotKnown(why) => field("inventory", format_args!("not known: {why}"))?,

@@ -76,6 +76,9 @@ async fn an_order_is_paid_shipped_returned_refunded_and_cancelled() {
     must_contain(&printed(&shop, &cancelled).await, &["refund due 10.00"]);
     let ship = ["orders", "ship", id, "--line", "MUG:1:main", "--carrier", "Correios"];
     must_contain(&printed(&shop, &ship).await, &["shipped, 1 × MUG at main"]);
+    let shown = printed(&shop, &["orders", "show", id]).await;
+    let stock = "reserved at revision 3: 1 × MUG at main; shipped: 1 × MUG at main";
+    must_contain(&shown, &[stock]);
     let fulfilled = printed(&shop, &["orders", "fulfill", id]).await;
     must_contain(&fulfilled, &["status        fulfilled"]);
     let back = ["orders", "return", id, "--line", "MUG:1", "--disposition", "quarantine"];
