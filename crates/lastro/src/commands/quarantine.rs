@@ -34,7 +34,7 @@ pub(super) enum Service {
 enum Command {
     /// List messages, the one that came last first
     List {
-        /// Also those that were discarded
+        /// Also those that were discarded, and whether they were
         #[arg(long)]
         seen: bool,
         #[command(flatten)]
@@ -98,8 +98,9 @@ async fn list(
     seen: bool,
     args: &ListArgs,
 ) -> Result<(), Failed> {
-    let headings = ["ID", "SERVICE", "KIND", "CAME", "LAST", "ORDER", "REASON"];
-    let mut table = Columns::new(&headings);
+    let state: &[&str] = if seen { &["STATE"] } else { &[] };
+    let headings = ["ID", "SERVICE", "KIND", "CAME", "LAST", "ORDER"];
+    let mut table = Columns::new(&[&headings[..], state, &["REASON"]].concat());
     let (mut shown, mut unread) = (0, Vec::new());
     for service in services {
         let query = path(*service, "").with("seen", (!seen).then_some(false));
@@ -112,15 +113,17 @@ async fn list(
                     line(format_args!(r#"{{"service":"{name}",{}"#, &raw[1..]))?;
                     continue;
                 }
-                table.row([
+                let mut row = vec![
                     text(&entry, "id").chars().take(12).collect(),
                     name.to_owned(),
                     show(&entry["kind"]),
                     format!("{}×", entry["count"]),
                     time(&entry["last_at"]),
                     show(&entry["order_id"]),
-                    show(&entry["reason"]),
-                ]);
+                ];
+                row.extend(seen.then(|| self::state(&entry)));
+                row.push(show(&entry["reason"]));
+                table.row(row);
             }
             Ok(())
         });
@@ -150,6 +153,15 @@ async fn list(
         );
     }
     Ok(())
+}
+
+/// Whether somebody has discarded a message since it last came. A retry leaves it as it is.
+fn state(entry: &Value) -> String {
+    if !entry["discarded_at"].is_string() {
+        return "unseen".to_owned();
+    }
+    let by = entry["discarded_by"].as_str().map(|by| format!(" by {}", show(&by.into())));
+    format!("discarded {}{}", time(&entry["discarded_at"]), by.unwrap_or_default())
 }
 
 /// Some services could not be asked.
@@ -220,10 +232,7 @@ async fn show_one(context: &Context, services: &[Service], id: &str) -> Result<(
     let (first, last) = (time(&entry["first_at"]), time(&entry["last_at"]));
     field("came", format_args!("{} times, from {first} to {last}", entry["count"]))?;
     field("length", format_args!("{} bytes", entry["length"]))?;
-    if entry["discarded_at"].is_string() {
-        let by = show(&entry["discarded_by"]);
-        field("discarded", format_args!("{} by {by}", time(&entry["discarded_at"])))?;
-    }
+    field("state", state(&entry))?;
     let kept = entry["message"].as_str().or(entry["message_base64"].as_str()).unwrap_or_default();
     let how = match (entry["message"].is_string(), entry["truncated"] == true) {
         (true, false) => "the message",
@@ -278,10 +287,17 @@ async fn retry(context: &Context, services: &[Service], id: &str) -> Result<(), 
         Service::Orders => {
             let path = path(service, &format!("/{id}/retry"));
             let answer = context.client.send(&Request::post(path.as_str(), "")).await?;
-            pending::show_retried(context, &answer)
+            pending::show_retried(context, &answer)?;
         }
-        Service::Inventory => pending::retry(context, order_id).await,
+        Service::Inventory => pending::retry(context, order_id).await?,
     }
+    if !context.json && !entry["discarded_at"].is_string() {
+        let id: String = id.chars().take(12).collect();
+        note(format_args!(
+            "the message is still listed as unseen: `lastro quarantine discard {id}` marks it as seen"
+        ));
+    }
+    Ok(())
 }
 
 async fn discard(context: &Context, services: &[Service], id: &str) -> Result<(), Failed> {

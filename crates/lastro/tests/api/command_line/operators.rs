@@ -73,6 +73,16 @@ async fn messages_that_were_set_aside_are_listed_shown_retried_and_discarded() {
     let left = lines(&shop, &["quarantine", "list"]).await;
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(lines(&shop, &["quarantine", "list", "--seen"]).await.len(), 2);
+    let all = printed(&shop, &["quarantine", "list", "--seen"]).await;
+    let state = |id: &str| {
+        let line = all.lines().find(|line| line.starts_with(id));
+        line.unwrap_or_else(|| panic!("{id} is not in {all}"))
+    };
+    assert!(all.lines().next().is_some_and(|line| line.contains("  STATE")), "{all}");
+    assert!(state("aaaa").contains("  unseen  "), "{all}");
+    assert!(state("bbbb").contains("  discarded 20"), "{all}");
+    let shown = printed(&shop, &["quarantine", "show", "bb"]).await;
+    must_contain(&shown, &["state         discarded 20"]);
 
     let missing = run(&shop, &["quarantine", "show", "cc"]).await;
     assert_eq!(missing.code, Some(3), "{missing:?}");
