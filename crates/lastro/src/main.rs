@@ -67,7 +67,7 @@ enum Command {
     Stock(Box<commands::stock::Args>),
     /// List, create and change the locations of stock, over HTTP
     Locations(commands::locations::Args),
-    /// List the commands that wait for Inventory's answer, over HTTP; `retry` sends one now
+    /// List the commands that wait for Inventory's answer, over HTTP; `retry` sends one or all now
     Pending(commands::pending::Args),
     /// List, show, retry and discard messages that were set aside, over HTTP
     Quarantine(commands::quarantine::Args),

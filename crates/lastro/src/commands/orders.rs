@@ -19,6 +19,7 @@ mod receipt;
 mod show;
 mod sum;
 
+pub(super) use look::{Found, IN_FLIGHT, command};
 pub(super) use show::deltas;
 
 #[derive(Debug, clap::Args)]

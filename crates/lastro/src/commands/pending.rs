@@ -3,39 +3,42 @@
 use std::time::Duration;
 
 use clap::Subcommand;
+use platform::clock::Timestamp;
 use platform::process::ProgramError;
+use serde_json::Value;
 
-use super::{Context, ListArgs, field, show_list};
-use crate::client::{ConnectArgs, Failed, Item, Query, Request, done, segment};
-use crate::output::{age, line, note, now, show, span, time};
+use super::{Context, ListArgs, show_list};
+use crate::client::{ConnectArgs, Failed, Item, Query, done};
+use crate::output::{age, note, now, show, span, time};
+
+mod retry;
+
+pub(super) use retry::{AnswerArgs, request, retry};
 
 /// A command that is pending for longer is stuck.
 const STUCK_S: f64 = 10.0;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    connect: ConnectArgs,
+    // Before the others: what follows them stands below their heading.
     #[command(flatten)]
     list: List,
+    #[command(flatten)]
+    connect: ConnectArgs,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Send an order's command again now, instead of when its turn comes
-    Retry {
-        /// The order
-        #[arg(value_name = "ORDER")]
-        id: String,
-    },
+    /// Send an order's command again now, instead of when its turn comes, and say what comes of it
+    Retry(retry::Retry),
 }
 
 #[derive(Debug, clap::Args)]
 struct List {
     /// Only commands that have been pending for this long
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, global = true)]
     older_than: Option<Duration>,
     #[command(flatten)]
     list: ListArgs,
@@ -54,13 +57,21 @@ async fn carry_out(args: Args) -> Result<(), Failed> {
     let context = Context::new(&args.connect)?;
     match args.command {
         None => list(&context, &args.list).await,
-        Some(Command::Retry { id }) => retry(&context, &id).await,
+        Some(Command::Retry(retry)) => {
+            retry.run(&context, &args.list.query(), args.list.older_than.is_some()).await
+        }
+    }
+}
+
+impl List {
+    fn query(&self) -> Query {
+        let older_than = self.older_than.map(|age| age.as_secs());
+        Query::of("/api/orders/pending").with("older_than_s", older_than)
     }
 }
 
 async fn list(context: &Context, args: &List) -> Result<(), Failed> {
-    let older_than = args.older_than.map(|age| age.as_secs());
-    let query = Query::of("/api/orders/pending").with("older_than_s", older_than);
+    let query = args.query();
     let now = now();
     let row = |Item { value: command, .. }: &Item| {
         vec![
@@ -69,11 +80,11 @@ async fn list(context: &Context, args: &List) -> Result<(), Failed> {
             age(&command["since"], now).map(span).unwrap_or_default(),
             show(&command["attempt"]),
             time(&command["sent_at"]),
-            time(&command["next_attempt_at"]),
+            next(command, now),
         ]
     };
     let headings = ["ORDER", "REVISION", "PENDING FOR", "ATTEMPT", "SENT", "NEXT"];
-    let what = match older_than {
+    let what = match args.older_than {
         Some(_) => "commands that have been pending for so long",
         None => "pending commands",
     };
@@ -93,32 +104,23 @@ async fn hint(context: &Context) -> Result<(), Failed> {
     if oldest >= STUCK_S {
         note(
             "hint: Inventory answers in milliseconds. See /readyz of both services and the \
-             broker; `lastro orders show ORDER` says where one is stuck, and `lastro pending \
-             retry ORDER` sends its command now",
+             broker; `lastro orders show ORDER` says where one is stuck, `lastro pending retry \
+             ORDER` sends its command now, and `lastro pending retry --all --older-than 10s` all \
+             such commands",
         );
     }
     Ok(())
 }
 
-/// Sends an order's command again, and prints when it is due.
-pub(super) async fn retry(context: &Context, order_id: &str) -> Result<(), Failed> {
-    let path = format!("/api/orders/pending/{}/retry", segment(order_id));
-    let answer = context.client.send(&Request::post(path, "")).await?;
-    show_retried(context, &answer)
-}
-
-pub(super) fn show_retried(
-    context: &Context,
-    answer: &crate::client::Answer,
-) -> Result<(), Failed> {
-    if context.json {
-        return line(answer.raw()?);
+/// When a command is sent next, and how long that is from now.
+fn next(command: &Value, now: Timestamp) -> String {
+    let next = &command["next_attempt_at"];
+    let wait = next.as_str().and_then(Timestamp::from_rfc3339).map(|at| at.since(now));
+    match wait {
+        Some(wait) if wait >= Duration::from_secs(1) => {
+            format!("{}, in {}", time(next), span(wait))
+        }
+        Some(_) => format!("{}, now", time(next)),
+        None => time(next),
     }
-    let command = answer.json()?;
-    field("order", show(&command["order_id"]))?;
-    field("revision", &command["revision"])?;
-    field("sent before", format_args!("{} times", command["attempt"]))?;
-    field("due", time(&command["next_attempt_at"]))?;
-    note("its command is sent now; `lastro orders show` says what came of it");
-    Ok(())
 }

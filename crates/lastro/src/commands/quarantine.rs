@@ -51,6 +51,8 @@ enum Command {
         /// The message, or the beginning of its id
         #[arg(value_name = "ID")]
         id: String,
+        #[command(flatten)]
+        wait: pending::AnswerArgs,
     },
     /// Note that a message was seen; it stays, and counts as unseen if it comes again
     Discard {
@@ -87,7 +89,7 @@ async fn carry_out(args: Args) -> Result<(), Failed> {
     match args.command {
         Command::List { seen, list } => self::list(&context, &services, seen, &list).await,
         Command::Show { id } => show_one(&context, &services, &id).await,
-        Command::Retry { id } => retry(&context, &services, &id).await,
+        Command::Retry { id, wait } => retry(&context, &services, &id, wait).await,
         Command::Discard { id } => discard(&context, &services, &id).await,
     }
 }
@@ -273,7 +275,12 @@ fn meaning(entry: &Value) -> String {
 
 /// Sends the command again that a message is about. Only the Order Service has commands to send,
 /// also those that Inventory has set aside.
-async fn retry(context: &Context, services: &[Service], id: &str) -> Result<(), Failed> {
+async fn retry(
+    context: &Context,
+    services: &[Service],
+    id: &str,
+    wait: pending::AnswerArgs,
+) -> Result<(), Failed> {
     let (service, id) = find(context, services, id).await?;
     let entry = context.client.get(path(service, &format!("/{id}")).as_str()).await?.json()?;
     let Some(order_id) = entry["order_id"].as_str() else {
@@ -283,14 +290,11 @@ async fn retry(context: &Context, services: &[Service], id: &str) -> Result<(), 
              the message as seen",
         ));
     };
-    match service {
-        Service::Orders => {
-            let path = path(service, &format!("/{id}/retry"));
-            let answer = context.client.send(&Request::post(path.as_str(), "")).await?;
-            pending::show_retried(context, &answer)?;
-        }
-        Service::Inventory => pending::retry(context, order_id).await?,
-    }
+    let request = match service {
+        Service::Orders => Request::post(path(service, &format!("/{id}/retry")).as_str(), ""),
+        Service::Inventory => pending::request(order_id),
+    };
+    pending::retry(context, &request, wait.wait).await?;
     if !context.json && !entry["discarded_at"].is_string() {
         let id: String = id.chars().take(12).collect();
         note(format_args!(

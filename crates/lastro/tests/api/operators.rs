@@ -7,7 +7,7 @@ use testbed::{Deployment, PATIENCE, eventually, lastro, order, write_past};
 const NO_BODY: &str = "";
 
 /// The admin log of both services, an entry per line.
-async fn admin_log(shop: &Deployment) -> Vec<Value> {
+pub(crate) async fn admin_log(shop: &Deployment) -> Vec<Value> {
     let log = ["admin-log", "--data-dir", "data", "--json"];
     let log = lastro(shop.folder()).args(log).to_end().await;
     assert_eq!(log.code, Some(0), "{}", log.stderr);

@@ -8,7 +8,7 @@ use crate::client::{Failed, Item, Query, segment};
 use crate::output::{age, now};
 
 /// The statuses of an order that waits for Inventory's answer.
-const IN_FLIGHT: [&str; 6] =
+pub(in crate::commands) const IN_FLIGHT: [&str; 6] =
     ["received", "amending", "cancelling", "fulfilling", "expiring", "reviving"];
 /// How many pending commands are searched for that of an order.
 const SEARCHED: usize = 10_000;
@@ -17,7 +17,7 @@ const SET_ASIDE: usize = 1000;
 
 /// Something that was looked for.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(in crate::commands) enum Found {
     Item(Item),
     /// It does not exist.
     Nothing,
@@ -108,7 +108,7 @@ fn found(read: Result<Item, Failed>) -> Found {
 
 /// The order's pending command. The list is in the order in which orders came, so those that are
 /// stuck come first.
-async fn command(context: &Context, id: &str) -> Found {
+pub(in crate::commands) async fn command(context: &Context, id: &str) -> Found {
     let mut command = None;
     let query = Query::of("/api/orders/pending");
     let read = context.client.pages(&query, SEARCHED, |items| {

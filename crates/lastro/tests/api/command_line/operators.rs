@@ -1,10 +1,10 @@
 //! `lastro pending`, `lastro quarantine`, and `lastro orders show` of an order that is stuck.
 
 use serde_json::json;
-use testbed::{Deployment, order};
+use testbed::{Deployment, PATIENCE, eventually, order};
 
 use super::{document, lines, must_contain, printed, run};
-use crate::operators::set_aside;
+use crate::operators::{admin_log, set_aside};
 
 /// Lets an order's command have been pending for this long.
 async fn let_wait(shop: &Deployment, seconds: u32) {
@@ -38,8 +38,11 @@ async fn a_stuck_order_shows_its_command_and_what_to_do() {
     let old = run(&shop, &["pending", "--older-than", "1h"]).await;
     assert_eq!(old.code, Some(0));
     assert_eq!(old.stderr, "no commands that have been pending for so long\n");
-    let retried = printed(&shop, &["pending", "retry", id]).await;
-    must_contain(&retried, &["order", id, "revision      1"]);
+    let retried = printed(&shop, &["pending", "retry", id, "--wait", "0s"]).await;
+    must_contain(
+        &retried,
+        &["order", id, "revision      1", "\nsent          ", "\nnext          20"],
+    );
 
     drop(held);
     shop.order_once(id, "confirmed").await;
@@ -48,6 +51,63 @@ async fn a_stuck_order_shows_its_command_and_what_to_do() {
     must_contain(&nothing.stderr, &["409 nothing_pending", "hint: "]);
     let unknown = "0197a9c4-0000-7000-8000-000000000000";
     assert_eq!(run(&shop, &["pending", "retry", unknown]).await.code, Some(3));
+}
+
+#[tokio::test]
+async fn a_command_that_is_sent_again_says_what_came_of_it() {
+    let shop = Deployment::open().await;
+    shop.stock("MUG", 9).await;
+    let held = shop.hold_inventory().await;
+    let id = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
+    let retry = ["pending", "retry", &id, "--wait", "30s"];
+    let let_go = async {
+        eventually(PATIENCE, "an operator has asked for it", async || {
+            let log = admin_log(&shop).await;
+            log.iter().any(|act| act["action"] == "retry_command").then_some(())
+        })
+        .await;
+        drop(held);
+    };
+    let (retried, ()) = tokio::join!(run(&shop, &retry), let_go);
+    assert_eq!(retried.code, Some(0), "{retried:?}");
+    must_contain(&retried.stdout, &["sent before", "answered      the order is confirmed"]);
+}
+
+#[tokio::test]
+async fn all_commands_that_are_listed_are_sent_again_at_once() {
+    let shop = Deployment::open().await;
+    let held = shop.hold_inventory().await;
+    let mut ids = Vec::new();
+    for _ in 0..12 {
+        ids.push(shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id"));
+    }
+    let_wait(&shop, 180).await;
+    let young = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
+    let all = ["pending", "retry", "--all", "--older-than", "2m"];
+    let retried = run(&shop, &all).await;
+    assert_eq!(retried.stdout, "12 commands are sent again, 0 answered meanwhile\n");
+    must_contain(&retried.stderr, &["`lastro pending` lists those"]);
+    let log = admin_log(&shop).await;
+    let acts = log.iter().filter(|act| act["action"] == "retry_command");
+    let mut asked: Vec<_> = acts.map(|act| act["subject"].as_str().expect("an order")).collect();
+    asked.sort_unstable();
+    ids.sort_unstable();
+    assert_eq!(asked, ids, "the young one is left alone");
+
+    let every = lines(&shop, &["pending", "retry", "--all"]).await;
+    assert!(every.iter().any(|command| command["order_id"] == young.as_str()), "{every:?}");
+    assert_eq!(every.len(), 13);
+    for wrong in [
+        &["pending", "retry"][..],
+        &["pending", "retry", &young, "--all"],
+        &["pending", "retry", &young, "--older-than", "2m"],
+    ] {
+        assert_eq!(run(&shop, wrong).await.code, Some(2), "{wrong:?}");
+    }
+    drop(held);
+    shop.order_once(&young, "rejected").await;
+    let none = run(&shop, &["pending", "--older-than", "2m", "retry", "--all"]).await;
+    assert_eq!((none.code, none.stdout.as_str()), (Some(0), ""), "{none:?}");
 }
 
 #[tokio::test]
