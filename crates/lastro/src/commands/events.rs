@@ -5,14 +5,17 @@ use std::time::Duration;
 use http::Method;
 use platform::lifecycle::on_signal;
 use platform::process::ProgramError;
-use serde_json::Value;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::quarantine::Service;
-use super::{Context, items, text};
+use super::{Context, text};
 use crate::client::{ConnectArgs, Failed, Item, PAGE, Page, Query, Request, done};
 use crate::output::{line, note, show, time};
+
+mod sentence;
+
+use sentence::sentence;
 
 /// How long a request waits for an event.
 const WAIT: Duration = Duration::from_secs(20);
@@ -178,20 +181,5 @@ fn print(context: &Context, item: &Item) -> Result<(), Failed> {
     let Item { value: event, .. } = item;
     let kind = text(event, "type").trim_start_matches("dev.lastro.").to_owned();
     let (at, subject) = (time(&event["time"]), show(&event["subject"]));
-    line(format_args!("{at}  {kind:<17}  {subject}  {}", summary(&event["data"])))
-}
-
-/// The data of an event in a few words.
-fn summary(data: &Value) -> String {
-    if data.is_null() {
-        return "cannot be read".to_owned();
-    }
-    if data["on_hand"].is_number() {
-        let [on_hand, reserved, available] =
-            ["on_hand", "reserved", "available"].map(|name| show(&data[name]));
-        return format!("{on_hand} on hand, {reserved} reserved, {available} available");
-    }
-    let lines = items(&data["products"]).len();
-    let (customer, currency) = (show(&data["customer_id"]), show(&data["currency"]));
-    format!("customer {customer}, {lines} lines, {currency} {}", show(&data["total"]))
+    line(format_args!("{at}  {kind:<26}  {subject}  {}", sentence(&kind, &event["data"])))
 }

@@ -20,6 +20,7 @@ mod show;
 mod sum;
 
 pub(super) use look::{Found, IN_FLIGHT, command};
+pub(super) use receipt::{show_shortage, show_units};
 pub(super) use show::deltas;
 
 #[derive(Debug, clap::Args)]
@@ -137,7 +138,7 @@ async fn list(context: &Context, args: &List) -> Result<(), Failed> {
 }
 
 /// An amount of money with its currency, such as `BRL 39.90`.
-fn amount(value: &Value, currency: &str) -> String {
+pub(super) fn amount(value: &Value, currency: &str) -> String {
     let decimals = currency.parse::<Currency>().map_or(2, Currency::decimals);
     match value.as_f64() {
         // The service sends what its own integers are, so the nearest number of cents is exact.
@@ -147,7 +148,7 @@ fn amount(value: &Value, currency: &str) -> String {
 }
 
 /// What an order owes the customer, if anything.
-fn owed(order: &Value) -> Option<String> {
+pub(super) fn owed(order: &Value) -> Option<String> {
     let due = &order["refund_due"];
     due.as_f64().filter(|due| *due > 0.0).map(|_| amount(due, text(order, "currency")))
 }

@@ -86,14 +86,14 @@ pub(super) async fn show_receipt(context: &Context, request: &Request) -> Result
 }
 
 /// Why a product was short.
-pub(super) fn show_shortage(shortage: &Value) -> String {
+pub(in crate::commands) fn show_shortage(shortage: &Value) -> String {
     let (product, reason) = (show(&shortage["product_id"]), show(&shortage["reason"]));
     let (requested, available) = (&shortage["requested"], &shortage["available"]);
     format!("{product}: {requested} requested, {available} available ({reason})")
 }
 
 /// Units of products, such as `2 × 789 at main`.
-pub(super) fn show_units(lines: &Value) -> String {
+pub(in crate::commands) fn show_units(lines: &Value) -> String {
     let one = |line: &Value| {
         let at = text(line, "location_id");
         let at = if at.is_empty() { String::new() } else { format!(" at {at}") };

@@ -105,7 +105,9 @@ async fn all_commands_that_are_listed_are_sent_again_at_once() {
         assert_eq!(run(&shop, wrong).await.code, Some(2), "{wrong:?}");
     }
     drop(held);
-    shop.order_once(&young, "rejected").await;
+    for id in ids.iter().chain([&young]) {
+        shop.order_once(id, "rejected").await;
+    }
     let none = run(&shop, &["pending", "--older-than", "2m", "retry", "--all"]).await;
     assert_eq!((none.code, none.stdout.as_str()), (Some(0), ""), "{none:?}");
 }
