@@ -76,7 +76,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     if !report.is_clean() && !accept_violations {
         eprint!("{report}");
         return Err(ProgramError::failed(
-            "an invariant is violated, and the copy was deleted; it says the same as the databases (lastro verify): --accept-violations keeps such a backup",
+            "an invariant is violated, and the copy was deleted; it says the same as the databases (`lastro verify`): --accept-violations keeps such a backup",
         ));
     }
     let manifest = Manifest {

@@ -20,6 +20,8 @@ mod pair;
 mod repair;
 mod restore;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 /// Orders that are never lost, stock that is never oversold

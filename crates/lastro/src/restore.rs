@@ -61,7 +61,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
         );
         print!("{manifest}");
         println!(
-            "next: start the services, on a broker once with --replace-peer, and run lastro verify"
+            "next: start the services, on a broker once with --replace-peer, and run `lastro verify`"
         );
     }
     Ok(())

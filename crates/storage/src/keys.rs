@@ -45,7 +45,7 @@ pub enum ChangeError {
     Refused(#[from] Refused),
     /// This role may not change keys. Nothing was written.
     #[error(
-        "this role may only read keys; use the address of the tables' owner, as for lastro migrate"
+        "this role may only read keys; use the address of the tables' owner, as for `lastro migrate`"
     )]
     NotTheOwner,
     /// The database failed. [`Failure::Unknown`] leaves open whether the key was changed.

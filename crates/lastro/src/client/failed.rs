@@ -172,7 +172,7 @@ fn hint(code: &str, problem: &Value, path: &str) -> Option<String> {
         "forbidden" => {
             let scope = problem["required_scope"].as_str()?;
             return Some(format!(
-                "the key needs the scope {}; see `lastro keys create`",
+                "the key needs the scope {}; see `lastro keys create --help`",
                 clean(scope)
             ));
         }
@@ -190,16 +190,22 @@ fn hint(code: &str, problem: &Value, path: &str) -> Option<String> {
             "the Inventory Service may be at another address: --inventory-url (LASTRO_INVENTORY_URL)"
         }
         "not_found" => "does --url name the Order Service, or a gateway to both services?",
-        "nothing_pending" => "Inventory has answered; `lastro orders show` says where the order is",
+        "nothing_pending" => {
+            "Inventory has answered; `lastro orders show ORDER` says where the order is"
+        }
         "invalid_transition"
         | "already_paid"
         | "underpaid"
         | "payment_not_expected"
         | "quantity_unavailable"
-        | "refund_exceeds_payment" => "`lastro orders show` says what has happened to the order",
+        | "refund_exceeds_payment" => {
+            "`lastro orders show ORDER` says what has happened to the order"
+        }
         "order_busy" => "Inventory takes units from the order; try again when it has answered",
-        "below_reserved" => "`lastro stock show` says which orders hold units of the product",
-        "stock_changed" => "`lastro stock show` says what moved; count again",
+        "below_reserved" => {
+            "`lastro stock show PRODUCT` says which orders hold units of the product"
+        }
+        "stock_changed" => "`lastro stock show PRODUCT` says what moved; count again",
         "idempotency_key_reused" => {
             "this key was used for another request; leave --idempotency-key out"
         }

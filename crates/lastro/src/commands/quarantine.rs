@@ -262,12 +262,12 @@ fn meaning(entry: &Value) -> String {
     };
     let next = match entry["order_id"].as_str() {
         Some(id) => format!(
-            "`lastro orders show {}` says where its order is; `lastro quarantine retry` sends the \
-             order's command again, and `discard` marks the message as seen.",
+            "`lastro orders show {}` says where its order is; `lastro quarantine retry ID` sends the \
+             order's command again, and `discard ID` marks the message as seen.",
             show(&id.into())
         ),
         None => "It names no order, so there is nothing to send again: what it asked for, if \
-                 anything, is sent again by itself. `lastro quarantine discard` marks it as seen."
+                 anything, is sent again by itself. `lastro quarantine discard ID` marks it as seen."
             .to_owned(),
     };
     format!("{what} {next}")
@@ -286,7 +286,7 @@ async fn retry(
     let Some(order_id) = entry["order_id"].as_str() else {
         return Err(Failed::line(
             "the message names no order, so there is nothing to send again\nhint: whatever is \
-             pending is sent again by itself: `lastro pending`. `lastro quarantine discard` marks \
+             pending is sent again by itself: `lastro pending`. `lastro quarantine discard ID` marks \
              the message as seen",
         ));
     };

@@ -309,7 +309,7 @@ struct Half<'tables> {
 }
 
 fn unknown_id(id: &KeyId, names: &str) -> ProgramError {
-    ProgramError::Failed(format!("no key has the id {id} in {names}; see: lastro keys list"))
+    ProgramError::Failed(format!("no key has the id {id} in {names}; see `lastro keys list`"))
 }
 
 fn names(tables: &[&Table]) -> String {

@@ -58,8 +58,8 @@ pub fn refuse_open_address(address: &ListenAddr, allowed: bool) -> Result<(), Us
     }
     Err(UsageError(format!(
         "{address} can be reached from other machines without authentication; listen on \
-         127.0.0.1, or ask clients for API keys (`lastro keys create`, then LASTRO_API_KEYS_FILE or \
-         LASTRO_API_KEYS_IN_DATABASE=true) or access tokens (LASTRO_OIDC_ISSUER), or set \
+         127.0.0.1, or ask clients for API keys (`lastro keys create --name NAME --scope orders:read`, \
+         then LASTRO_API_KEYS_FILE or LASTRO_API_KEYS_IN_DATABASE=true) or access tokens (LASTRO_OIDC_ISSUER), or set \
          LASTRO_NO_AUTH=true if a proxy in front authenticates the clients"
     )))
 }

@@ -42,7 +42,7 @@ pub struct Refused(pub String);
 impl Refused {
     /// There is no such key.
     pub fn unknown(id: &KeyId) -> Self {
-        Self(format!("no key has the id {id}; see: lastro keys list"))
+        Self(format!("no key has the id {id}; see `lastro keys list`"))
     }
 }
 

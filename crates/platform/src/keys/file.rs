@@ -113,7 +113,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let _ = std::fs::remove_file(&new);
     let mut file = new_file(&new, true)?;
     file.write_all(
-        b"# API keys, written by `lastro keys`. Only hashes: no key can be read from here.\n\n",
+        b"# API keys, written by lastro keys. Only hashes: no key can be read from here.\n\n",
     )?;
     file.write_all(text.as_bytes())?;
     // The service may run as another user: the file keeps its owner, its group and its mode.

@@ -19,14 +19,14 @@ const LATE: Duration = Duration::from_secs(60);
 /// Says what an order waits for, why, and what to do.
 pub(super) fn advice(look: &Look) -> String {
     let said = if look.is_in_flight() { in_flight(look) } else { settled(look) };
-    match owed(&look.order.value) {
-        Some(owed) => format!(
-            "{said} {owed} are owed to the customer: return the money, then `lastro orders refund \
-             {} --reference TEXT --amount AMOUNT`.",
-            id(look)
-        ),
-        None => said,
-    }
+    let Some(owed) = owed(&look.order.value) else { return said };
+    // Behind the currency.
+    let amount = owed.split(' ').next_back().unwrap_or_default();
+    format!(
+        "{said} {owed} are owed to the customer: return the money, then `lastro orders refund {} \
+         --reference TEXT --amount {amount}`.",
+        id(look)
+    )
 }
 
 fn id(look: &Look) -> &str {
@@ -45,7 +45,7 @@ fn settled(look: &Look) -> String {
         "cancelled" => "Nothing is stuck, and nothing more will happen.".to_owned(),
         "fulfilled" => "Nothing is stuck: all that it keeps has left the stock.".to_owned(),
         "expired" => format!(
-            "Nothing is stuck: it was not paid in time, and its units are free. `lastro orders pay {id}` brings it back if there still is stock."
+            "Nothing is stuck: it was not paid in time, and its units are free. `lastro orders pay {id} --reference TEXT` brings it back if there still is stock."
         ),
         other => format!("This version of lastro does not know the status {}.", show(&other.into())),
     }
@@ -179,7 +179,10 @@ mod tests {
         must_say(&with("queued"), &["does not know the status queued"]);
         let owing =
             json!({"order_id": "O", "status": "cancelled", "refund_due": 5, "currency": "BRL"});
-        must_say(&look(owing), &["BRL 5.00", "lastro orders refund O"]);
+        must_say(
+            &look(owing),
+            &["BRL 5.00", "lastro orders refund O --reference TEXT --amount 5.00`"],
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ async fn units_are_received_adjusted_and_counted() {
     must_contain(&printed(&shop, &count).await, &["count, -1 on hand", "7 on hand"]);
     let changed = run(&shop, &count).await;
     assert_eq!(changed.code, Some(1), "{changed:?}");
-    must_contain(&changed.stderr, &["409 stock_changed", "hint: `lastro stock show`"]);
+    must_contain(&changed.stderr, &["409 stock_changed", "hint: `lastro stock show PRODUCT`"]);
     let without = ["stock", "adjust", "MUG", "1"];
     run(&shop, &without).await.must_be_a_usage_error(&without);
 }
