@@ -118,7 +118,6 @@ impl Deadlines {
 
     async fn expire(&self, leased: Leased) -> Result<usize, Failure> {
         let Leased { deadlines: LeasedDeadlines { due, .. }, at } = leased;
-        // Each ends when its order has expired.
         let spans: Vec<_> = due.iter().map(|due| traced::expiry(due.order_id)).collect();
         let commands = due.iter().zip(&spans).map(|(due, span)| {
             let traceparent = span.as_ref().map(Span::traceparent);
@@ -129,7 +128,10 @@ impl Deadlines {
         let results = self.batcher.submit_all(commands, at + LEASE).await;
         let mut expired = 0;
         let mut aside = Vec::new();
-        for (due, result) in due.iter().zip(results) {
+        for ((due, span), result) in due.iter().zip(spans).zip(results) {
+            if let (Some(mut span), Err(_)) = (span, &result) {
+                span.fail("not_done");
+            }
             match result {
                 Ok(OrderOutcome::Expired(_)) => {
                     expired += 1;

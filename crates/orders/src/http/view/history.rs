@@ -29,7 +29,8 @@ pub(super) struct EntryView {
     #[schema(example = "key:4fT9xQ2mLp0a")]
     actor: Option<String>,
     reason: Option<String>,
-    /// The trace of the request that asked for it; present only if that is exported.
+    /// The trace of the request that asked for it, or in which the order expired; present only if
+    /// that is exported.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "4bf92f3577b34da6a3ce929d0e0e4736")]
     trace_id: Option<String>,

@@ -22,8 +22,8 @@ const BACKLOG: &str = "SELECT (SELECT count(*) FROM pending_commands) AS command
             (SELECT min(since) FROM (SELECT since FROM pending_commands ORDER BY order_id LIMIT 10000) AS oldest)
                 AS oldest";
 
-/// The index has these orders alone. Sorted by it: a look at all orders would need a sort.
-const REFUNDS_DUE: &str = "SELECT count(*) AS orders FROM
+/// `orders_by_refund_due` has these orders alone.
+pub(super) const REFUNDS_DUE: &str = "SELECT count(*) AS orders FROM
             (SELECT order_id FROM order_states WHERE refund_due_minor > 0 ORDER BY order_id LIMIT $1) AS owing";
 
 const HEADER: &str = "SELECT customer_id, currency FROM orders WHERE order_id = $1";

@@ -113,6 +113,19 @@ async fn every_statement_can_be_prepared() {
     }
 }
 
+/// It runs every few seconds, beside any number of orders that owe nothing.
+#[tokio::test]
+async fn orders_that_owe_money_are_counted_by_their_index() {
+    let (store, _, url) = opened().await;
+    store.run(Arc::new([place(1), place(2)]), decide).await.expect("orders");
+    let operator = postgres(&url).await;
+    operator.batch_execute("SET enable_seqscan = off").await.expect("as a session of a service");
+    let explain = format!("EXPLAIN {}", query::REFUNDS_DUE.replace("$1", "1000"));
+    let plan = operator.query(&explain, &[]).await.expect("a plan");
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    assert!(plan.iter().any(|line| line.contains("orders_by_refund_due")), "{plan:#?}");
+}
+
 #[tokio::test]
 async fn the_database_itself_keeps_histories_whole() {
     let (store, _, url) = opened().await;
