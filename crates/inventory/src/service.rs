@@ -8,6 +8,7 @@ use contract::answers::StockAllocated;
 use contract::codec::{self, Encoded, TooLarge};
 use faults::fault_point;
 use inventory_core::decide::{InventoryCommand, InventoryOutcome, decide};
+use platform::admin::AdminLog;
 use platform::audit::AuditState;
 use platform::batcher::{Batcher, Commit, TracedCommand, TracedCommits};
 use platform::clock::Ids;
@@ -83,12 +84,14 @@ fn publish(outbox: &Outbox, mut answers: Vec<StockAllocated>) {
 #[derive(Debug)]
 pub struct Service {
     pub store: Arc<dyn StockStore>,
-    /// Where the admin log is read.
+    /// Where the ledger is read by its numbers.
     pub audit: Arc<dyn StockAuditStore>,
     /// What the auditor has done.
     pub auditor: Arc<AuditState>,
     /// The messages that were set aside.
     pub quarantine: Arc<dyn QuarantineTable>,
+    /// What people changed by hand.
+    pub admin_log: Arc<dyn AdminLog>,
     pub feed: Arc<Feed<StockEvents>>,
     pub batcher: Batcher<InventoryCommand, InventoryOutcome>,
     pub ids: Arc<dyn Ids>,

@@ -19,7 +19,6 @@ use platform::failure::Failure;
 use platform::journal::{Position, Recorded};
 use platform::quarantine::Quarantined;
 use storage::Misfit;
-use storage::admin_log::AdminEntry;
 
 pub use holders::{Holder, HolderFilter, HolderPage, HolderPosition};
 
@@ -199,10 +198,6 @@ pub trait StockAuditStore: JournalAuditStore {
 
     /// Returns whether each of these products exists, in order.
     async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure>;
-
-    /// Returns the newest `limit` entries of the admin log with a number below `before`, newest
-    /// first.
-    async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure>;
 }
 
 /// A row of a table, as the audit reads it.

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 use std::path::PathBuf;
 
+use platform::admin::AdminEntry;
 use platform::config::File;
 use platform::process::{COMMON_KEYS, ProgramError};
 use serde_json::{Value, json};
-use storage::admin_log::AdminEntry;
 
 use crate::serve::{DatabaseArgs, KEYS};
 

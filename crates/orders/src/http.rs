@@ -19,6 +19,7 @@ pub use place::{read_placement, write_receipt};
 use refusals::Asked;
 pub use request::{ReadOrder, read_order};
 
+mod admin_log;
 mod audit;
 mod cancellations;
 mod change;
@@ -71,6 +72,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::needs("POST", "/api/orders/quarantine/{id}/discard", &[Scope::OpsWrite]),
     Rule::needs("POST", "/api/orders/quarantine/{id}/retry", &[Scope::OpsWrite]),
     Rule::needs("GET", "/api/orders/audit", &[Scope::OrdersRead]),
+    Rule::needs("GET", "/api/orders/admin-log", &[Scope::KeysAdmin]),
 ];
 
 /// Routes `/api/orders` with their description.
@@ -96,6 +98,7 @@ pub(crate) fn routes(service: Arc<Service>) -> OpenApiRouter {
         .routes(routes!(quarantine::discard))
         .routes(routes!(quarantine::retry))
         .routes(routes!(audit::get))
+        .routes(routes!(admin_log::list))
         .with_state(service)
 }
 

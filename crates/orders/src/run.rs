@@ -10,6 +10,7 @@ use contract::commands::COMMANDS_CHANNEL;
 use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome};
 use orders_core::money::Currency;
+use platform::admin::{AdminEntry, AdminLog};
 use platform::audit::{AuditSequence, AuditState, Auditor, JournalAudit, ReadBudget};
 use platform::batcher::{Batcher, Committer};
 use platform::bus::Bus;
@@ -26,7 +27,7 @@ use platform::process::{
 };
 use platform::quarantine::QuarantineTable;
 use platform::relay::{Attempt, Outbox, Relay};
-use storage::admin_log::{self, AdminEntry};
+use storage::admin_log;
 use storage::backup::Source;
 use storage::keys::KeyDatabase;
 use storage::postgres::{Roles, Server, Time};
@@ -102,7 +103,7 @@ pub struct Parts {
 /// Assembles the service from its dependencies, in the context of its process.
 pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let Dependencies { database, bus, audits, currency } = dependencies;
-    let Opened { store, audit, feed, journal, pairing, quarantine } = database;
+    let Opened { store, audit, feed, journal, pairing, quarantine, admin_log } = database;
     let auditor = auditor(audit, context);
     let metrics = Arc::new(Metrics::new(&mut context.registry, context.metrics.clone()));
     let waiters = Arc::new(Waiters::default());
@@ -137,6 +138,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         waiters,
         answer_feed,
         quarantine,
+        admin_log,
         audits: std::iter::once(auditor.state()).chain(audits).collect(),
         ids: context.ids.clone(),
         currency,
@@ -306,6 +308,8 @@ pub struct Opened {
     pub pairing: Arc<Pairing>,
     /// The messages that were set aside.
     pub quarantine: Arc<dyn QuarantineTable>,
+    /// What people changed by hand.
+    pub admin_log: Arc<dyn AdminLog>,
 }
 
 /// Opens the adapter that the URL's scheme names. Adds the worker that looks after the database to
@@ -328,9 +332,10 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             process.add_keys(SERVICE, KEYS_CHECK, sqlite.keys()).await?;
             let audit = Arc::new(sqlite.audit());
             let (journal, quarantine) = (sqlite.journal(), sqlite.quarantine_table());
+            let admin_log = sqlite.admin_log();
             let store = Arc::new(sqlite);
             let feed = store.clone();
-            Ok(Opened { store, audit, feed, journal, quarantine, pairing })
+            Ok(Opened { store, audit, feed, journal, quarantine, admin_log, pairing })
         }
         DatabaseUrl::Postgres(text) => {
             let server = Server::at(text, &url.to_string(), PROGRAM.name)?;
@@ -345,9 +350,10 @@ pub async fn open_store(url: &DatabaseUrl, process: &mut Process) -> Result<Open
             process.add_keys(SERVICE, KEYS_CHECK, postgres.keys()).await?;
             let audit = Arc::new(postgres.audit());
             let (journal, quarantine) = (postgres.journal(), postgres.quarantine_table());
+            let admin_log = postgres.admin_log();
             let store = Arc::new(postgres);
             let feed = store.clone();
-            Ok(Opened { store, audit, feed, journal, quarantine, pairing })
+            Ok(Opened { store, audit, feed, journal, quarantine, admin_log, pairing })
         }
     }
 }

@@ -12,6 +12,7 @@ use faults::fault_point;
 use orders_core::decide::{OrderCommand, OrderOutcome, Receipt, decide};
 use orders_core::money::Currency;
 use orders_core::status::Status;
+use platform::admin::AdminLog;
 use platform::audit::AuditState;
 use platform::batcher::{Batcher, Commit, TracedCommand, TracedCommits};
 use platform::bus::Bus;
@@ -136,6 +137,8 @@ pub struct Service {
     pub answer_feed: Arc<AnswerFeed>,
     /// The messages that were set aside.
     pub quarantine: Arc<dyn QuarantineTable>,
+    /// What people changed by hand.
+    pub admin_log: Arc<dyn AdminLog>,
     /// What the auditors have done: its own first.
     pub audits: Vec<Arc<AuditState>>,
     pub ids: Arc<dyn Ids>,

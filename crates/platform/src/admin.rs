@@ -1,4 +1,11 @@
-//! Who makes an administrative change, for the admin log of a service.
+//! The admin log of a service: who changed what by hand.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::clock::Timestamp;
+use crate::failure::Failure;
 
 /// Who asks for a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,4 +16,55 @@ pub struct Requester {
     pub request_id: Option<String>,
     /// The address that the request came from.
     pub address: Option<String>,
+}
+
+/// An entry of the admin log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminEntry {
+    /// The number of the entry: later entries have greater ones. The database gives it, and whoever
+    /// inserts an entry leaves it 0.
+    pub number: i64,
+    /// When the change was made.
+    pub at: Timestamp,
+    /// Who asked for it; `None` if clients were not asked who they are.
+    pub actor: Option<String>,
+    /// What was done, such as `key_created`.
+    pub action: String,
+    /// The id of what was changed.
+    pub subject: String,
+    /// What it was before, as JSON; `None` if it did not exist.
+    pub before: Option<String>,
+    /// What it is after, as JSON.
+    pub after: String,
+    /// The id of the request, as in logs.
+    pub request_id: Option<String>,
+    /// The address that the request came from.
+    pub address: Option<String>,
+}
+
+impl AdminEntry {
+    /// An entry to insert: what the requester did to the subject, and what it is after that, as
+    /// JSON.
+    pub fn new(
+        requester: Requester,
+        at: Timestamp,
+        action: &str,
+        subject: String,
+        after: String,
+    ) -> Self {
+        let Requester { actor, request_id, address } = requester;
+        let action = action.to_owned();
+        Self { number: 0, at, actor, action, subject, before: None, after, request_id, address }
+    }
+}
+
+/// The table `admin_log`, as operators read it. Each service has one in its own database.
+#[async_trait]
+pub trait AdminLog: Send + Sync + fmt::Debug {
+    /// Returns the newest `limit` entries with a number below `before`, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry; nothing was changed.
+    async fn page(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure>;
 }

@@ -14,7 +14,6 @@ use orders::store::{Backlog, OrderAudit, OrderAuditStore, RowAudit, RowKey};
 use platform::audit::{JournalKey, Span};
 use platform::failure::Failure;
 use platform::journal::JournalRow;
-use storage::admin_log::AdminEntry;
 
 use crate::version::Version;
 
@@ -204,11 +203,6 @@ impl StockReads {
 
 #[async_trait]
 impl StockAuditStore for StockReads {
-    /// Only clients read it.
-    async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
-        self.store.admin_log(before, limit).await
-    }
-
     async fn movements_after(
         &self,
         after: Option<i64>,

@@ -53,8 +53,9 @@ fn start_orders(port: &Port, context: &mut Context) -> axum::Router {
         feed: audit_store.clone(),
         journal: audit_store,
         pairing,
-        // Only operators read it, and the clients of this world are none.
+        // Only operators read them, and the clients of this world are none.
         quarantine: port.world.stores.orders_quarantine.clone(),
+        admin_log: port.world.stores.orders_admin_log.clone(),
     };
     let (audits, currency) = (Vec::new(), Currency::BRL);
     let dependencies = orders::Dependencies { database, bus, audits, currency };
@@ -89,6 +90,7 @@ fn start_inventory(port: &Port, context: &mut Context) -> axum::Router {
         journal: store,
         pairing,
         quarantine: port.world.stores.inventory_quarantine.clone(),
+        admin_log: port.world.stores.inventory_admin_log.clone(),
     };
     let parts = inventory::assemble(inventory::Dependencies { database, bus }, context);
     let forever = CancellationToken::new;

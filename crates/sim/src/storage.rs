@@ -22,7 +22,6 @@ use platform::admin::Requester;
 use platform::failure::{Chain, Failure};
 use platform::journal::{Journal, Numbers, Position, Recorded};
 use platform::quarantine::{QuarantineKind, Quarantined};
-use storage::admin_log::AdminEntry;
 
 use crate::coverage::{self, Work};
 use crate::describe;
@@ -357,11 +356,6 @@ impl StockStore for StockPort {
 
 #[async_trait]
 impl StockAuditStore for StockPort {
-    async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
-        let found = self.port.world.stores.inventory_audit.admin_log(before, limit);
-        self.port.read("reading", found).await
-    }
-
     async fn movements_after(
         &self,
         after: Option<i64>,

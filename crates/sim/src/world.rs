@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use inventory::store::{StockAuditStore, StockFeedStore, StockStore};
 use orders::store::{OrderAuditStore, OrderFeedStore, OrderStore};
+use platform::admin::AdminLog;
 use platform::clock::Clock;
 use platform::failure::Failure;
 use platform::journal::Journal;
@@ -50,6 +51,8 @@ pub(crate) struct Stores {
     pub(crate) inventory_journal: Arc<dyn Journal>,
     pub(crate) orders_quarantine: Arc<dyn QuarantineTable>,
     pub(crate) inventory_quarantine: Arc<dyn QuarantineTable>,
+    pub(crate) orders_admin_log: Arc<dyn AdminLog>,
+    pub(crate) inventory_admin_log: Arc<dyn AdminLog>,
     orders_pairing: Arc<Pairing>,
     inventory_pairing: Arc<Pairing>,
 }
@@ -203,6 +206,8 @@ impl Stores {
             inventory_pairing,
             orders_quarantine: orders.quarantine_table(),
             inventory_quarantine: inventory.quarantine_table(),
+            orders_admin_log: orders.admin_log(),
+            inventory_admin_log: inventory.admin_log(),
             orders_audit: Arc::new(orders_audit),
             orders_journal: orders.journal(),
             orders_feed: orders.clone(),

@@ -1,6 +1,7 @@
 //! The table `admin_log`, which both services have: who changed what by hand.
 
-use platform::admin::Requester;
+use async_trait::async_trait;
+use platform::admin::{AdminEntry, AdminLog};
 use platform::clock::Timestamp;
 use platform::config::DatabaseUrl;
 use platform::failure::Failure;
@@ -10,46 +11,6 @@ use rusqlite::{Connection, params};
 use crate::migration::Migration;
 use crate::postgres::{Parameter, Schema, Server, Transaction};
 use crate::{postgres, sqlite};
-
-/// An entry of the admin log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdminEntry {
-    /// The number of the entry: later entries have greater ones. The database gives it, and whoever
-    /// inserts an entry leaves it 0.
-    pub number: i64,
-    /// When the change was made.
-    pub at: Timestamp,
-    /// Who asked for it; `None` if clients were not asked who they are.
-    pub actor: Option<String>,
-    /// What was done, such as `key_created`.
-    pub action: String,
-    /// The id of what was changed.
-    pub subject: String,
-    /// What it was before, as JSON; `None` if it did not exist.
-    pub before: Option<String>,
-    /// What it is after, as JSON.
-    pub after: String,
-    /// The id of the request, as in logs.
-    pub request_id: Option<String>,
-    /// The address that the request came from.
-    pub address: Option<String>,
-}
-
-impl AdminEntry {
-    /// An entry to insert: what the requester did to the subject, and what it is after that, as
-    /// JSON.
-    pub fn new(
-        requester: Requester,
-        at: Timestamp,
-        action: &str,
-        subject: String,
-        after: String,
-    ) -> Self {
-        let Requester { actor, request_id, address } = requester;
-        let action = action.to_owned();
-        Self { number: 0, at, actor, action, subject, before: None, after, request_id, address }
-    }
-}
 
 /// Inserts an entry in the caller's transaction.
 ///
@@ -131,12 +92,21 @@ pub async fn newest(
     }
 }
 
-/// Reads the newest `limit` entries with a number below `before`, newest first.
-///
-/// # Errors
-///
-/// That of the engine.
-pub fn page_sqlite(
+#[async_trait]
+impl AdminLog for sqlite::Database {
+    async fn page(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
+        self.read(move |connection| page_sqlite(connection, before, limit)).await
+    }
+}
+
+#[async_trait]
+impl AdminLog for postgres::Database {
+    async fn page(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
+        self.read(async |snapshot| page_postgres(snapshot, before, limit).await).await
+    }
+}
+
+fn page_sqlite(
     connection: &Connection,
     before: Option<i64>,
     limit: u32,
@@ -161,12 +131,12 @@ pub fn page_sqlite(
     statement.query_map((before.unwrap_or(i64::MAX), limit), entry)?.collect()
 }
 
-/// Reads the newest `limit` entries with a number below `before`, newest first.
-///
-/// # Errors
-///
-/// [`Failure`] says whether to retry; nothing was changed.
-pub async fn page_postgres(
+/// The statement of a page, to be tried.
+pub const PAGE_POSTGRES: &str =
+    "SELECT entry_no, at, actor, action, subject, before::text, after::text, request_id, address
+     FROM admin_log WHERE entry_no < $1 ORDER BY entry_no DESC LIMIT $2";
+
+async fn page_postgres(
     snapshot: &Transaction<'_>,
     before: Option<i64>,
     limit: u32,
@@ -184,9 +154,7 @@ pub async fn page_postgres(
             address: row.try_get("address")?,
         })
     };
-    let page = "SELECT entry_no, at, actor, action, subject, before::text, after::text, request_id, address
-         FROM admin_log WHERE entry_no < $1 ORDER BY entry_no DESC LIMIT $2";
     let (before, limit) = (before.unwrap_or(i64::MAX), i64::from(limit));
-    let found = snapshot.query(page, [&before, &limit]).await?;
+    let found = snapshot.query(PAGE_POSTGRES, [&before, &limit]).await?;
     found.iter().map(|row| entry(row).map_err(postgres::failure)).collect()
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use platform::admin::AdminEntry;
 use platform::clock::Timestamp;
 use platform::config::DatabaseUrl;
 use platform::failure::{Chain, Failure};
@@ -14,7 +15,6 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::Misfit;
-use crate::admin_log::AdminEntry;
 use crate::migration::Migration;
 use crate::postgres::Schema;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use platform::admin::Requester;
+use platform::admin::{AdminEntry, Requester};
 use platform::clock::Timestamp;
 use platform::failure::Failure;
 use platform::quarantine::{
@@ -12,7 +12,6 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::Misfit;
-use crate::admin_log::AdminEntry;
 use crate::postgres::{Parameter, Transaction};
 
 pub use postgres::STATEMENTS_POSTGRES;

@@ -20,6 +20,7 @@ pub use requester::Requester;
 pub use server::{CannotListen, bind, serve_probes};
 pub use upload::{Unreadable, Upload};
 
+pub mod admin_log;
 pub mod audit;
 pub mod body;
 pub mod cursor;

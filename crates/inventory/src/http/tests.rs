@@ -88,6 +88,7 @@ impl Api {
             audit,
             auditor,
             quarantine,
+            admin_log: feed.admin_log(),
             feed: Feed::new("inventory", StockEvents(feed), followed, &context),
             batcher,
             ids: ids.clone(),

@@ -2,9 +2,9 @@
 
 use inventory_core::admin::{AdminAct, AdminEvent, Note};
 use inventory_core::stock::{Cause, Location, Movement, Product};
+use platform::admin::AdminEntry;
 use platform::clock::Timestamp;
 use serde_json::{Value, json};
-use storage::admin_log::AdminEntry;
 
 /// The entry of an act.
 pub(super) fn entry(act: &AdminAct) -> AdminEntry {

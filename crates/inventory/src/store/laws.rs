@@ -16,6 +16,7 @@ use inventory_core::decide::{
 };
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, RequestCause, RequestId};
+use platform::admin::AdminLog;
 use platform::clock::{ManualClock, Timestamp};
 use platform::failure::Failure;
 use platform::journal::Journal;
@@ -124,6 +125,7 @@ pub(crate) struct Fresh {
     pub(crate) feed: Arc<dyn StockFeedStore>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) quarantine: Arc<dyn QuarantineTable>,
+    pub(crate) admin_log: Arc<dyn AdminLog>,
     pub(crate) clock: Arc<ManualClock>,
     /// Writes past the constraints of the database.
     pub(crate) damage: Damage,

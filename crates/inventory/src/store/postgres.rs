@@ -15,6 +15,7 @@ use faults::fault_point;
 use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
+use platform::admin::AdminLog;
 use platform::failure::{Failure, Suspicion};
 use platform::journal::{Journal, Position, Recorded};
 use platform::keys::KeyTable;
@@ -164,6 +165,11 @@ impl Postgres {
 
     /// The messages that were set aside, as operators look through them.
     pub fn quarantine_table(&self) -> Arc<dyn QuarantineTable> {
+        Arc::new(self.database.clone())
+    }
+
+    /// What people changed by hand, as operators read it.
+    pub fn admin_log(&self) -> Arc<dyn AdminLog> {
         Arc::new(self.database.clone())
     }
 

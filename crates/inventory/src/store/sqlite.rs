@@ -10,6 +10,7 @@ use faults::fault_point;
 use inventory_core::decide::{DecideInventory, DecidedInventory, InventoryCommand};
 use inventory_core::reservation::Reservation;
 use inventory_core::stock::{Location, Movement, ProductStock};
+use platform::admin::AdminLog;
 use platform::clock::{Clock, Timestamp};
 use platform::failure::{Failure, Suspicion};
 use platform::journal::{Journal, Position, Recorded};
@@ -98,6 +99,11 @@ impl Sqlite {
 
     /// The messages that were set aside, as operators look through them.
     pub fn quarantine_table(&self) -> Arc<dyn QuarantineTable> {
+        Arc::new(self.database.clone())
+    }
+
+    /// What people changed by hand, as operators read it.
+    pub fn admin_log(&self) -> Arc<dyn AdminLog> {
         Arc::new(self.database.clone())
     }
 

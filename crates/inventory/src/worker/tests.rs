@@ -46,6 +46,7 @@ impl World {
         let sqlite =
             Sqlite::open(&folder.path().join("inventory.db"), clock.clone()).expect("a new file");
         let (audit, quarantine) = (Arc::new(sqlite.audit()), sqlite.quarantine_table());
+        let admin_log = sqlite.admin_log();
         let pairing = sqlite.pairing().await.expect("a read");
         let journal = sqlite.journal();
         let sqlite = Arc::new(sqlite);
@@ -55,7 +56,8 @@ impl World {
         let peer = Embedded::new(Arc::new(SystemClock), NEVER, orders);
         let bus: Arc<dyn Bus> = Arc::new(peer.end_of(pairing.id()));
         let mut context = Context::new(clock.clone(), Arc::new(SystemIds::new(clock)));
-        let database = Opened { store: store.clone(), audit, feed, journal, pairing, quarantine };
+        let database =
+            Opened { store: store.clone(), audit, feed, journal, pairing, quarantine, admin_log };
         let dependencies = Dependencies { database, bus: bus.clone() };
         let Parts { relay, committer, consumer, health_check, .. } =
             assemble(dependencies, &mut context);

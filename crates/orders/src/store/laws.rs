@@ -17,7 +17,7 @@ use orders_core::decide::{
 use orders_core::money::Currency;
 use orders_core::order::{OrderLine, PaymentTerms, Terms};
 use orders_core::status::Status;
-use platform::admin::Requester;
+use platform::admin::{AdminLog, Requester};
 use platform::audit::{Audit, Findings, Progress, ReadBudget};
 use platform::clock::{Clock, ManualClock, Timestamp};
 use platform::failure::Failure;
@@ -30,6 +30,7 @@ use super::{
 };
 use crate::audit::OrdersAudit;
 
+pub(crate) mod admin_log;
 pub(crate) mod auditing;
 pub(crate) mod changing;
 pub(crate) mod deadlines;
@@ -103,6 +104,8 @@ macro_rules! store_laws {
             auditing::the_audit_reads_every_pending_command_with_its_order
             quarantining::entries_are_listed_by_their_last_repeat_page_by_page
             quarantining::an_entry_is_discarded_until_it_comes_again
+            admin_log::the_admin_log_has_who_sent_a_command_again_and_who_discarded_a_message
+            admin_log::the_admin_log_is_complete_page_by_page
             auditing::quarantine_counts_repeats_and_keeps_neighbours
             auditing::a_full_quarantine_keeps_what_it_has
         );
@@ -123,6 +126,7 @@ pub(crate) struct Fresh {
     pub(crate) feed: Arc<dyn OrderFeedStore>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) quarantine: Arc<dyn QuarantineTable>,
+    pub(crate) admin_log: Arc<dyn AdminLog>,
     pub(crate) clock: Arc<ManualClock>,
     /// Dropped last: the folder or the server that the store lives in.
     pub(crate) _home: Box<dyn std::any::Any + Send + Sync>,

@@ -5,10 +5,9 @@
 use std::time::Duration;
 
 use contract::OrderId;
-use platform::admin::Requester;
+use platform::admin::{AdminEntry, Requester};
 use platform::clock::Timestamp;
 use serde_json::json;
-use storage::admin_log::AdminEntry;
 
 use super::Backlog;
 

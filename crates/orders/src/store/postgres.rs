@@ -12,7 +12,7 @@ use contract::OrderId;
 use contract::commands::AllocateStock;
 use faults::fault_point;
 use orders_core::decide::{DecideOrders, DecidedOrder, OrderCommand, Receipt};
-use platform::admin::Requester;
+use platform::admin::{AdminLog, Requester};
 use platform::failure::{Failure, Suspicion};
 use platform::journal::{Journal, Position, Recorded};
 use platform::keys::KeyTable;
@@ -176,6 +176,11 @@ impl Postgres {
 
     /// The messages that were set aside, as operators look through them.
     pub fn quarantine_table(&self) -> Arc<dyn QuarantineTable> {
+        Arc::new(self.database.clone())
+    }
+
+    /// What people changed by hand, as operators read it.
+    pub fn admin_log(&self) -> Arc<dyn AdminLog> {
         Arc::new(self.database.clone())
     }
 

@@ -66,6 +66,7 @@ async fn world() -> World {
     let path = folder.path().join("orders.db");
     let sqlite = Sqlite::open(&path, shared_clock.clone()).expect("a new file");
     let (audit, quarantine) = (Arc::new(sqlite.audit()), sqlite.quarantine_table());
+    let admin_log = sqlite.admin_log();
     let pairing = sqlite.pairing().await.expect("a read");
     let inventory = DatabaseId(Uuid::from_u128(2));
     let peer = Embedded::new(shared_clock.clone(), DAY, inventory);
@@ -76,7 +77,8 @@ async fn world() -> World {
     let store: Arc<dyn OrderStore> = sqlite;
     let ids = Arc::new(SystemIds::new(shared_clock.clone()));
     let mut context = Context::new(shared_clock, ids);
-    let database = Opened { store: store.clone(), audit, feed, journal, pairing, quarantine };
+    let database =
+        Opened { store: store.clone(), audit, feed, journal, pairing, quarantine, admin_log };
     let dependencies =
         Dependencies { database, bus: bus.clone(), audits: Vec::new(), currency: Currency::BRL };
     let parts = assemble(dependencies, &mut context);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use platform::admin::AdminEntry;
 use platform::clock::{ManualClock, Timestamp};
 use platform::config::DatabaseUrl;
 use platform::failure::Failure;
@@ -11,7 +12,7 @@ use platform::keys::{KeyChange, KeyId, KeyMode, KeyRecord, KeyTable, NewKey, Sco
 use testbed::{fresh_database, postgres};
 
 use super::*;
-use crate::admin_log::{self, AdminEntry};
+use crate::admin_log;
 use crate::postgres::{Server, Table, Time};
 use crate::sqlite;
 

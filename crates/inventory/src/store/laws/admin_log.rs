@@ -56,7 +56,7 @@ pub(crate) async fn the_admin_log_has_what_people_changed_and_who_did_it(fresh: 
         noted(Note::ServesAnyone { listen: "0.0.0.0:80".to_owned() }),
     ];
     fresh.run(batch.into_iter().map(by_ana).collect()).await;
-    let mut log = fresh.audit.admin_log(None, 100).await.expect("a page");
+    let mut log = fresh.admin_log.page(None, 100).await.expect("a page");
     log.reverse();
     let json = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
     let seen: Vec<_> = log
@@ -99,7 +99,7 @@ pub(crate) async fn the_admin_log_is_complete_page_by_page(fresh: Fresh) {
     let mut seen = Vec::new();
     let mut before = None;
     loop {
-        let page = fresh.audit.admin_log(before, 5).await.expect("a page");
+        let page = fresh.admin_log.page(before, 5).await.expect("a page");
         let Some(last) = page.last() else { break };
         before = Some(last.number);
         seen.extend(page.into_iter().map(|entry| entry.subject));

@@ -93,7 +93,7 @@ pub(crate) async fn the_admin_log_has_an_import_as_a_whole(fresh: Fresh) {
     let rows = [row(2, "MUG", Some("Mug"), 5), row(3, "TEE", Some("Tee"), 0)];
     let batch = [vec![note(began)], rows.to_vec(), vec![note(ended)]].concat();
     fresh.run(batch).await;
-    let log = fresh.audit.admin_log(None, 100).await.expect("a page");
+    let log = fresh.admin_log.page(None, 100).await.expect("a page");
     let seen: Vec<_> = log
         .iter()
         .rev()

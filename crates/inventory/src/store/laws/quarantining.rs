@@ -83,7 +83,7 @@ pub(crate) async fn an_entry_is_discarded_until_it_comes_again(fresh: Fresh) {
     assert_eq!(fresh.set_aside_are(Some(true), 9).await, ["a"]);
     assert_eq!(fresh.set_aside_are(None, 9).await, ["b", "a"], "the record stays");
     assert_eq!(discard(EntryId([7; 32]), "key:ana").await, None);
-    let log = fresh.audit.admin_log(None, 9).await.expect("a read");
+    let log = fresh.admin_log.page(None, 9).await.expect("a read");
     let log: Vec<_> = log
         .iter()
         .map(|it| (it.actor.as_deref(), it.action.as_str(), it.subject.clone()))

@@ -12,7 +12,6 @@ use inventory_core::reservation::Reservation;
 use inventory_core::stock::Movement;
 use platform::failure::Failure;
 use platform::pairing::Identity;
-use storage::admin_log::{AdminEntry, page_postgres};
 use storage::postgres::{Readers, Transaction};
 use tokio_postgres::Row;
 
@@ -176,10 +175,6 @@ impl StockAuditStore for PostgresAudit {
             .map(|row| rows::column(row, "product_id"))
             .collect::<Result<_, Failure>>()?;
         Ok(ids.iter().map(|id| known.contains(id)).collect())
-    }
-
-    async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
-        self.readers.read(async |snapshot| page_postgres(snapshot, before, limit).await).await
     }
 }
 

@@ -47,6 +47,7 @@ async fn fresh() -> Fresh {
         feed: store.clone(),
         journal: store.journal(),
         quarantine: store.quarantine_table(),
+        admin_log: store.admin_log(),
         store,
         clock,
         damage: Box::new(damage),
@@ -114,6 +115,7 @@ async fn every_statement_can_be_prepared() {
         .chain(&query::STATEMENTS)
         .chain(&audit::STATEMENTS)
         .chain(&quarantine::STATEMENTS_POSTGRES)
+        .chain(&[admin_log::PAGE_POSTGRES])
         .chain(&journal_audit::STATEMENTS)
         .map(|sql| (*sql).to_owned());
     for sql in fixed.chain(products).chain(movements) {
@@ -375,6 +377,7 @@ async fn sixteen_deciders_never_deadlock() {
         feed: store.clone(),
         journal: store.journal(),
         quarantine: store.quarantine_table(),
+        admin_log: store.admin_log(),
         store,
         clock,
         damage: Box::new(|_| unreachable!("nothing is damaged")),

@@ -7,7 +7,6 @@ use inventory_core::stock::Movement;
 use platform::failure::Failure;
 use platform::pairing::Identity;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use storage::admin_log::{AdminEntry, page_sqlite};
 use storage::sqlite::{Readers, failure};
 
 use super::super::numbers::Numbers;
@@ -90,10 +89,6 @@ impl StockAuditStore for SqliteAudit {
 
     async fn known_products(&self, product_ids: Vec<ProductId>) -> Result<Vec<bool>, Failure> {
         self.readers.read(move |connection| known_products(connection, &product_ids)).await
-    }
-
-    async fn admin_log(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
-        self.readers.read(move |connection| page_sqlite(connection, before, limit)).await
     }
 }
 

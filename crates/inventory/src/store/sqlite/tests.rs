@@ -22,6 +22,7 @@ pub(crate) async fn fresh() -> Fresh {
         feed: store.clone(),
         journal: store.journal(),
         quarantine: store.quarantine_table(),
+        admin_log: store.admin_log(),
         store,
         clock,
         damage: Box::new(damage),

@@ -1,6 +1,7 @@
 use orders_core::decide::decide;
 use platform::clock::ManualClock;
 use platform::failure::Chain;
+use storage::admin_log;
 use storage::postgres::{Roles, migrate};
 use testbed::{PATIENCE, as_role, copy_of_database, eventually, fresh_database, postgres};
 
@@ -23,6 +24,7 @@ async fn fresh() -> Fresh {
         feed: store.clone(),
         journal: store.journal(),
         quarantine: store.quarantine_table(),
+        admin_log: store.admin_log(),
         store,
         clock,
         _home: Box::new(()),
@@ -104,6 +106,7 @@ async fn every_statement_can_be_prepared() {
     let fixed = SCHEMA.statements.iter().chain(&query::STATEMENTS);
     let fixed = fixed
         .chain(&quarantine::STATEMENTS_POSTGRES)
+        .chain(&[admin_log::INSERT_POSTGRES, admin_log::PAGE_POSTGRES])
         .chain(&pending::STATEMENTS)
         .chain(&deadlines::STATEMENTS)
         .chain(&audit::STATEMENTS)

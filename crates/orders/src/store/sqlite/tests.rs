@@ -16,6 +16,7 @@ async fn fresh() -> Fresh {
         feed: store.clone(),
         journal: store.journal(),
         quarantine: store.quarantine_table(),
+        admin_log: store.admin_log(),
         store,
         clock,
         _home: Box::new(folder),
