@@ -4,6 +4,7 @@
 use serde_json::Value;
 use testbed::{Deployment, Ended, Launch, lastro};
 
+mod admin_log;
 mod broken;
 mod catalogue;
 mod encrypted;
