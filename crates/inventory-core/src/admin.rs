@@ -1,5 +1,6 @@
 //! Administrative events: what people change by hand or may not, for the admin log.
 
+use crate::reservation::Reservation;
 use crate::stock::{Location, Movement, Product};
 
 /// Who asks for a change.
@@ -43,6 +44,13 @@ pub enum AdminEvent {
     },
     /// A client moved stock by hand. To receive stock is no administrative act.
     Stock(Movement),
+    /// An operator let Inventory carry out what the Order Service would send.
+    Repaired {
+        /// The reservation before; `None` if there was none.
+        before: Option<Reservation>,
+        /// The reservation after.
+        after: Reservation,
+    },
     /// It has happened outside of the stock.
     Noted(Note),
 }

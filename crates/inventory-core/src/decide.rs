@@ -9,7 +9,7 @@ use crate::admin::AdminEvent;
 
 pub use command::{
     Change, ImportRow, InventoryCommand, MovementRequest, Precondition, PutLocation, PutProduct,
-    Touched,
+    RepairOrder, Touched,
 };
 pub use decision::{
     DecidedInventory, Imported, InventoryChanges, InventoryDecision, InventoryOutcome,
@@ -72,6 +72,7 @@ impl BatchState {
             InventoryCommand::Import(row) => DecidedInventory::silent(
                 self.import(row).unwrap_or_else(InventoryOutcome::RowRefused),
             ),
+            InventoryCommand::Repair(repair) => self.repair(repair),
             InventoryCommand::Note(note) => {
                 self.record_act(&note.requester, AdminEvent::Noted(note.note.clone()));
                 DecidedInventory::silent(InventoryOutcome::Noted)

@@ -1,11 +1,12 @@
 //! Commands that `lastro repair` lets Inventory carry out past the bus, after one of both databases
-//! went back in time. They are decided and written as any other.
+//! went back in time. They are decided and written as any other, and recorded in the admin log.
 
 use std::sync::Arc;
 
 use contract::commands::AllocateStock;
 use contract::{Intent, Wanted, WantedLine};
-use inventory_core::decide::{InventoryCommand, InventoryOutcome, decide};
+use inventory_core::admin::Requester;
+use inventory_core::decide::{InventoryCommand, InventoryOutcome, RepairOrder, decide};
 use inventory_core::reservation::Reservation;
 use platform::clock::{Clock, SystemClock};
 use platform::config::DatabaseUrl;
@@ -30,15 +31,21 @@ impl Repair {
         Ok(Self { store: open_to_repair(url).await? })
     }
 
-    /// Carries out a command that the Order Service would send if it knew that it is needed.
+    /// Carries out a command that the Order Service would send if it knew that it is needed. The same
+    /// transaction records in the admin log what it changed, and for which operator.
     ///
     /// # Errors
     ///
     /// The database cannot be written, or the reservation does not fit the command. A repetition
     /// changes nothing.
-    pub async fn carry_out(&self, command: AllocateStock) -> Result<(), ProgramError> {
+    pub async fn carry_out(
+        &self,
+        command: AllocateStock,
+        operator: &str,
+    ) -> Result<(), ProgramError> {
         let order_id = command.order_id;
-        let batch = [InventoryCommand::Allocate(Box::new(command))];
+        let requester = Requester { actor: Some(operator.to_owned()), ..Requester::default() };
+        let batch = [InventoryCommand::Repair(Box::new(RepairOrder { command, requester }))];
         let decided = self.store.run(Arc::new(batch), decide).await?;
         match decided.first().map(|decided| &decided.outcome) {
             Some(InventoryOutcome::Answered { .. }) => Ok(()),

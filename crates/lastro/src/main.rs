@@ -15,6 +15,7 @@ mod commands;
 mod demo;
 mod keys;
 mod migrate;
+mod operator;
 mod output;
 mod pair;
 mod repair;

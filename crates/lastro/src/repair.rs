@@ -12,6 +12,7 @@ use platform::clock::{Clock, SystemClock};
 use platform::config::File;
 use platform::process::{COMMON_KEYS, ProgramError};
 
+use crate::operator::operator;
 use crate::pair::refuse_strangers;
 use crate::serve::{DatabaseArgs, Databases, KEYS};
 
@@ -48,6 +49,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     let Args { orders: ids, databases, config } = args;
     let databases = databases.resolve(&File::load(config, &[&COMMON_KEYS[..], &KEYS].concat())?)?;
     let (orders, reservations) = read(&databases, &ids).await?;
+    let operator = operator();
     let mut stock = None;
     for id in ids {
         let (command, did) = match remedy(orders.get(&id), reservations.get(&id))? {
@@ -65,7 +67,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
             Some(stock) => stock,
             None => stock.insert(inventory::Repair::open(&databases.inventory).await?),
         };
-        stock.carry_out(command).await?;
+        stock.carry_out(command, &operator).await?;
         println!("{id}: {did}");
     }
     Ok(())

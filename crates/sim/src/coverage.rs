@@ -60,7 +60,8 @@ impl Work {
             InventoryCommand::PutProduct(_)
             | InventoryCommand::PutLocation(_)
             | InventoryCommand::Import(_)
-            | InventoryCommand::Note(_) => None,
+            | InventoryCommand::Note(_)
+            | InventoryCommand::Repair(_) => None,
         }
     }
 }

@@ -94,6 +94,7 @@ fn inventory_command(command: &InventoryCommand, decided: &DecidedInventory) -> 
             format!("import of {} at {}", row.product_id, row.location_id)
         }
         (InventoryCommand::Note(note), _) => format!("note {:?}", note.note),
+        (InventoryCommand::Repair(repair), _) => format!("repair {}", repair.command.order_id),
     }
 }
 

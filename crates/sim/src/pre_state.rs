@@ -67,7 +67,8 @@ impl PreState {
             InventoryCommand::PutProduct(_)
             | InventoryCommand::PutLocation(_)
             | InventoryCommand::Import(_)
-            | InventoryCommand::Note(_) => Ok(()),
+            | InventoryCommand::Note(_)
+            | InventoryCommand::Repair(_) => Ok(()),
         })
     }
 

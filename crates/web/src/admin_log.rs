@@ -25,8 +25,9 @@ pub struct EntryView {
     /// `key_rotated`, `key_revoked` or `key_restored` for an API key in the database. At the Order
     /// Service also `retry_command` for a command that was sent again. At the Inventory Service also
     /// `put_product`, `put_location`, `adjust` or `count`; `import_began` and `import_ended` for a
-    /// file of counted stock, whose counts are in the ledger; `refused` for a request that only an
-    /// administrator may make; `serves_anyone` when the service began to serve clients from other
+    /// file of counted stock, whose counts are in the ledger; `repair_order` for an order that
+    /// `lastro repair` put right, whose movements are in the ledger; `refused` for a request that only
+    /// an administrator may make; `serves_anyone` when the service began to serve clients from other
     /// machines without asking who they are.
     #[schema(example = "put_product")]
     action: String,

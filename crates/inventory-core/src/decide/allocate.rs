@@ -5,7 +5,9 @@ use contract::answers::StockAllocated;
 use contract::commands::AllocateStock;
 
 use super::batch_state::BatchState;
+use super::command::RepairOrder;
 use super::decision::{DecidedInventory, InventoryOutcome};
+use crate::admin::AdminEvent;
 use crate::reservation::{Action, Reservation, choose_action};
 use crate::stock::{Cause, Deltas, MovementKind};
 
@@ -26,6 +28,20 @@ impl BatchState {
         let reservation = self.apply(command, reservation);
         let decided = self.answered(command, &reservation, false);
         self.record(reservation);
+        decided
+    }
+
+    /// Decides a command that an operator gives, as if the Order Service had sent it, and records what
+    /// it changed.
+    pub(super) fn repair(&mut self, repair: &RepairOrder) -> DecidedInventory {
+        let RepairOrder { command, requester } = repair;
+        let before = self.reservation(command.order_id).cloned();
+        let decided = self.allocate(command);
+        if decided.outcome == (InventoryOutcome::Answered { repeated: false }) {
+            let after = self.reservation(command.order_id).cloned();
+            let after = after.expect("a command that is carried out has a reservation");
+            self.record_act(requester, AdminEvent::Repaired { before, after });
+        }
         decided
     }
 

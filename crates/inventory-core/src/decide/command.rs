@@ -25,6 +25,9 @@ pub enum InventoryCommand {
     Import(Box<ImportRow>),
     /// The service notes something in the admin log.
     Note(Box<AdminNote>),
+    /// An operator lets Inventory carry out a command that the Order Service would send if it knew
+    /// that it is needed.
+    Repair(Box<RepairOrder>),
 }
 
 impl InventoryCommand {
@@ -32,6 +35,15 @@ impl InventoryCommand {
     pub fn is_of_order(&self) -> bool {
         matches!(self, Self::Allocate(_))
     }
+}
+
+/// A command that the Order Service has not sent, because one of both databases went back in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepairOrder {
+    /// The command, as the Order Service would send it.
+    pub command: AllocateStock,
+    /// Who asks for it.
+    pub requester: Requester,
 }
 
 /// A client's request to change the stock of a product at a location.
@@ -181,11 +193,8 @@ impl Touched {
         let mut touched = Self::default();
         for command in batch {
             match command {
-                InventoryCommand::Allocate(command) => {
-                    touched.orders.insert(command.order_id);
-                    let wanted = &command.intent.wanted;
-                    touched.products.extend(wanted.iter().map(|line| line.product_id.clone()));
-                }
+                InventoryCommand::Allocate(command) => touched.by_order(command),
+                InventoryCommand::Repair(repair) => touched.by_order(&repair.command),
                 InventoryCommand::Move(request) => {
                     touched.requests.insert(request.cause.request_id);
                     touched.products.insert(request.product_id.clone());
@@ -202,5 +211,11 @@ impl Touched {
             }
         }
         touched
+    }
+
+    fn by_order(&mut self, command: &AllocateStock) {
+        self.orders.insert(command.order_id);
+        let wanted = &command.intent.wanted;
+        self.products.extend(wanted.iter().map(|line| line.product_id.clone()));
     }
 }

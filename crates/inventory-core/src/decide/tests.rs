@@ -19,6 +19,7 @@ mod import;
 mod less_and_more;
 mod movement_requests;
 mod properties;
+mod repair;
 mod returns;
 mod shipments;
 mod sourcing;

@@ -25,6 +25,7 @@ pub(super) fn command(command: &InventoryCommand) -> TracedCommand<'_> {
         InventoryCommand::PutLocation(_) => "decide put_location",
         InventoryCommand::Import(_) => "decide import",
         InventoryCommand::Note(_) => "decide note",
+        InventoryCommand::Repair(_) => "decide repair",
     };
     TracedCommand { name, traceparent: None, subject: None }
 }

@@ -1,6 +1,7 @@
 //! The entries of the admin log about the stock.
 
 use inventory_core::admin::{AdminAct, AdminEvent, Note};
+use inventory_core::reservation::{Holding, Reservation};
 use inventory_core::stock::{Cause, Location, Movement, Product};
 use platform::admin::AdminEntry;
 use platform::clock::Timestamp;
@@ -25,6 +26,12 @@ pub(super) fn entry(act: &AdminAct) -> AdminEntry {
             let (before, after) = stock(movement);
             (movement.kind.as_str(), movement.product_id.to_string(), Some(before), after)
         }
+        AdminEvent::Repaired { before, after } => (
+            "repair_order",
+            after.order_id.to_string(),
+            before.as_ref().map(reservation),
+            reservation(after),
+        ),
         AdminEvent::Noted(Note::Refused { request, required_scope }) => {
             ("refused", request.clone(), None, json!({"required_scope": required_scope}))
         }
@@ -69,6 +76,19 @@ fn product(product: &Product) -> Value {
 
 fn location(location: &Location) -> Value {
     json!({"name": location.name, "priority": location.priority})
+}
+
+/// The sums: the ledger has each movement, with the order as its cause.
+fn reservation(reservation: &Reservation) -> Value {
+    let units = |of: fn(&Holding) -> i64| reservation.holdings.iter().map(of).sum::<i64>();
+    let returned: i64 = reservation.returns.iter().map(|entry| entry.units.units()).sum();
+    json!({
+        "revision": reservation.revision.get(),
+        "state": reservation.state().as_str(),
+        "reserved": units(Holding::held),
+        "shipped": units(|holding| holding.shipped),
+        "returned": returned,
+    })
 }
 
 fn stock(movement: &Movement) -> (Value, Value) {

@@ -97,6 +97,7 @@ macro_rules! store_laws {
             quarantining::what_was_discarded_first_makes_room_in_a_full_quarantine
             admin_log::the_admin_log_has_what_people_changed_and_who_did_it
             admin_log::the_admin_log_is_complete_page_by_page
+            admin_log::a_repair_is_in_the_admin_log_with_the_reservation_before_and_after
             auditing::the_audit_reads_every_reservation_once_in_order
             auditing::the_audit_reads_every_stock_row_with_its_last_movement
             auditing::the_audit_reads_every_movement_with_those_that_it_names

@@ -15,6 +15,7 @@ use storage::keys::{ChangeError, KeyDatabase, StoredKey};
 
 use super::list::{Listed, day};
 use super::{new_secret, rotation};
+use crate::operator::operator;
 use crate::serve::{DatabaseArgs, KEYS};
 
 /// The databases that are named.
@@ -314,11 +315,4 @@ fn unknown_id(id: &KeyId, names: &str) -> ProgramError {
 
 fn names(tables: &[&Table]) -> String {
     tables.iter().map(|table| table.database.name()).collect::<Vec<_>>().join(" and ")
-}
-
-/// Who runs the tool, for the admin log.
-fn operator() -> String {
-    let user = whoami::username();
-    let user = user.unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
-    format!("operator:{}", user.chars().take(100).collect::<String>())
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use testbed::{
     Deployment, Ended, Environment, Form, PATIENCE, copy_of_data, data_in, eventually, lastro,
@@ -302,7 +302,7 @@ async fn go_on(shop: &mut Deployment, ids: &mut BTreeMap<&'static str, String>) 
 
 /// Sends the request that helps an order, and waits until Inventory has answered it.
 async fn help(shop: &Deployment, id: &str, action: &str, key: &str) {
-    let keyed = async |path: &str, line: serde_json::Value| {
+    let keyed = async |path: &str, line: Value| {
         let headers = [("idempotency-key", key), ("prefer", "wait=30")];
         let path = format!("/api/orders/{id}/{path}");
         let answer = shop.post_with(&path, &headers, &json!({"lines": [line]})).await;
@@ -355,6 +355,18 @@ async fn repaired<'a>(
     // A repetition finds nothing to do.
     let again = repair.to_end().await.stdout;
     assert!(!again.contains("released") && !again.contains("the stock does"), "{again}");
+    let log = lastro(shop.folder()).args(["admin-log", "--data-dir", "data", "--json"]);
+    let log = log.to_end().await.stdout;
+    let entries = log.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let mut repaired: Vec<Value> =
+        entries.filter(|entry: &Value| entry["action"] == "repair_order").collect();
+    repaired.reverse();
+    let subjects: Vec<_> = repaired.iter().map(|entry| entry["subject"].as_str()).collect();
+    assert_eq!(subjects, orders.iter().map(|id| Some(*id)).collect::<Vec<_>>(), "{log}");
+    assert!(repaired.iter().all(|entry| {
+        let actor = entry["actor"].as_str();
+        entry["service"] == "inventory" && actor.is_some_and(|it| it.starts_with("operator:"))
+    }));
     shop.reopen().await;
     shop
 }

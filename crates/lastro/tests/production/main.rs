@@ -18,6 +18,7 @@ mod payments;
 mod permissions;
 mod postgres;
 mod privileges;
+mod repair;
 mod replicas;
 mod runbooks;
 mod signatures;

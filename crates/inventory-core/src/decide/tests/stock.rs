@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::{Facts, LocationId, OrderId, ProductId, ShortageReason};
 
-use crate::admin::AdminEvent;
+use crate::admin::{AdminAct, AdminEvent};
 use crate::decide::{
     DecidedInventory, InventoryChanges, InventoryCommand, InventoryDecision, LoadedInventory,
     ReservationChange, StockChange, Touched, decide,
@@ -60,8 +60,12 @@ impl Stock {
 
     /// What a batch would write into the admin log.
     pub(super) fn acts(&self, batch: &[InventoryCommand]) -> Vec<AdminEvent> {
-        let decision = decide(self.now_micros, batch, self.load(&Touched::by(batch)));
-        decision.changes.acts.into_iter().map(|act| act.event).collect()
+        self.admin_acts(batch).into_iter().map(|act| act.event).collect()
+    }
+
+    /// The same, with who asked for it.
+    pub(super) fn admin_acts(&self, batch: &[InventoryCommand]) -> Vec<AdminAct> {
+        decide(self.now_micros, batch, self.load(&Touched::by(batch))).changes.acts
     }
 
     pub(super) fn levels(&self, product: &ProductId) -> &Levels {

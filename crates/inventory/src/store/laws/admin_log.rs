@@ -1,6 +1,7 @@
 //! Laws of the admin log: it has what people changed by hand, and nothing else.
 
 use inventory_core::admin::{AdminNote, Note};
+use inventory_core::decide::RepairOrder;
 use serde_json::{Value, json};
 
 use super::*;
@@ -33,7 +34,13 @@ fn by_ana(command: InventoryCommand) -> InventoryCommand {
         InventoryCommand::Note(note) => {
             InventoryCommand::Note(Box::new(AdminNote { requester, ..*note }))
         }
-        InventoryCommand::Allocate(_) => panic!("no person asks for that"),
+        // What the Order Service sends, given by an operator instead.
+        InventoryCommand::Allocate(command) => {
+            InventoryCommand::Repair(Box::new(RepairOrder { command: *command, requester }))
+        }
+        InventoryCommand::Repair(repair) => {
+            InventoryCommand::Repair(Box::new(RepairOrder { requester, ..*repair }))
+        }
     }
 }
 
@@ -106,4 +113,49 @@ pub(crate) async fn the_admin_log_is_complete_page_by_page(fresh: Fresh) {
     }
     seen.reverse();
     assert_eq!(seen, names);
+}
+
+pub(crate) async fn a_repair_is_in_the_admin_log_with_the_reservation_before_and_after(
+    fresh: Fresh,
+) {
+    let [cups, mugs] = [[("CUP", 1)], [("MUG", 2)]];
+    let orders = vec![place(1, &mugs), place(2, &cups)];
+    fresh.run([stocked("MUG", 5).to_vec(), stocked("CUP", 5).to_vec(), orders].concat()).await;
+    let before = fresh.admin_log.page(None, 100).await.expect("a page").len();
+    let repairs = [
+        cancel(1, &mugs),
+        fulfill(2, &cups),
+        // Neither a repetition nor what contradicts the reservation is recorded.
+        cancel(1, &mugs),
+        cancel(2, &cups),
+    ];
+    for repair in repairs {
+        fresh.run(vec![by_ana(repair)]).await;
+    }
+    assert_eq!(fresh.levels("MUG").await, [("main".to_owned(), 5, 0)]);
+    assert_eq!(fresh.levels("CUP").await, [("main".to_owned(), 4, 0)]);
+    let mut log = fresh.admin_log.page(None, 100).await.expect("a page");
+    log.truncate(log.len() - before);
+    log.reverse();
+    let json = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+    let shown = |revision: i64, state: &str, reserved: i64, shipped: i64| {
+        json!({
+            "revision": revision, "state": state, "reserved": reserved, "shipped": shipped,
+            "returned": 0,
+        })
+    };
+    let expected = [
+        (id(1), shown(1, "reserved", 2, 0), shown(2, "released", 0, 0)),
+        (id(2), shown(1, "reserved", 1, 0), shown(2, "shipped", 0, 1)),
+    ];
+    assert_eq!(log.len(), expected.len(), "{log:?}");
+    for (entry, (order_id, before, after)) in log.iter().zip(expected) {
+        assert_eq!(
+            (entry.action.as_str(), &entry.subject),
+            ("repair_order", &order_id.to_string())
+        );
+        assert_eq!(entry.before.as_deref().map(json), Some(before));
+        assert_eq!(json(&entry.after), after);
+        assert_eq!(entry.actor.as_deref(), Some("key:ana"));
+    }
 }
