@@ -12,7 +12,7 @@ pub use secret::{
     KEY_PREFIX, KeyId, KeyMode, NewKey, NotAKey, NotAnId, SecretHash, SentKey, UnknownMode,
 };
 pub use source::{KeySource, KeysUnreadable};
-pub use table::{KeyTable, TableKeys};
+pub use table::{KeyTable, SecretUse, TableKeys};
 
 mod change;
 mod file;

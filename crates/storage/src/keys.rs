@@ -33,8 +33,27 @@ pub struct StoredKey {
     pub record: KeyRecord,
     /// Who made it, such as `operator:ana`.
     pub created_by: String,
-    /// When a client last used it, up to a minute ago.
+    /// When a client last used it, up to a minute ago, with whichever secret.
     pub last_used_at: Option<Timestamp>,
+    /// When a client last used its secret.
+    pub secret_last_used_at: Option<Timestamp>,
+    /// When a client last used the secret before the last rotation.
+    pub previous_last_used_at: Option<Timestamp>,
+}
+
+impl StoredKey {
+    /// When a secret was last used that the key has after a change.
+    fn last_use_of(&self, secret: SecretHash, change: &KeyChange) -> Option<Timestamp> {
+        let previous = self.record.previous.as_ref();
+        if secret == self.record.sha256 {
+            self.secret_last_used_at
+        } else if previous.is_some_and(|old| old.sha256 == secret) {
+            self.previous_last_used_at
+        } else {
+            // What is put back was used, and nobody knows which of its uses was the last one.
+            self.last_used_at.filter(|_| matches!(change, KeyChange::Restore { .. }))
+        }
+    }
 }
 
 /// Why a key was not changed.
@@ -190,14 +209,17 @@ fn plan(
         }
         (_, found) => found.map(Row::parse).transpose().map_err(Failure::from)?,
     };
-    let found = found.map(|key| key.record);
-    let record = change.apply(found.as_ref(), now)?;
-    if found.as_ref() == Some(&record) {
+    let record = change.apply(found.as_ref().map(|key| &key.record), now)?;
+    let mut row = Row::of(&record, by);
+    let entry = entry(&row);
+    let Some(found) = found else { return Ok(Some((Write::Insert(row), entry))) };
+    if found.record == record {
         return Ok(None);
     }
-    let row = Row::of(&record, by);
-    let entry = entry(&row);
-    Ok(Some((if found.is_some() { Write::Replace(row) } else { Write::Insert(row) }, entry)))
+    let last_use = |secret| found.last_use_of(secret, change).map(|at| at.0);
+    row.secret_last_used_at = last_use(record.sha256);
+    row.previous_last_used_at = record.previous.and_then(|old| last_use(old.sha256));
+    Ok(Some((Write::Replace(row), entry)))
 }
 
 /// A row of `api_keys`, as both engines store it.
@@ -217,6 +239,8 @@ struct Row {
     previous_not_after: Option<i64>,
     revoked_at: Option<i64>,
     last_used_at: Option<i64>,
+    secret_last_used_at: Option<i64>,
+    previous_last_used_at: Option<i64>,
 }
 
 impl Row {
@@ -240,6 +264,8 @@ impl Row {
             previous_not_after: previous.map(|previous| previous.not_after.0),
             revoked_at: record.revoked_at.map(|at| at.0),
             last_used_at: None,
+            secret_last_used_at: None,
+            previous_last_used_at: None,
         }
     }
 
@@ -294,8 +320,13 @@ impl Row {
             revoked_at: self.revoked_at.map(Timestamp),
         };
         record.check().map_err(|BadRecord(reason)| misfit("a value", &reason))?;
-        let last_used_at = self.last_used_at.map(Timestamp);
-        Ok(StoredKey { record, created_by: self.created_by, last_used_at })
+        Ok(StoredKey {
+            record,
+            created_by: self.created_by,
+            last_used_at: self.last_used_at.map(Timestamp),
+            secret_last_used_at: self.secret_last_used_at.map(Timestamp),
+            previous_last_used_at: self.previous_last_used_at.map(Timestamp),
+        })
     }
 }
 
@@ -316,14 +347,21 @@ const INSERT: &str = concat!(
     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 );
 
-/// Replaces what may change in a key.
+/// Replaces what may change in a key. When the key itself was last used stays.
 const UPDATE: &str =
     "UPDATE api_keys SET sha256 = $1, previous_sha256 = $2, previous_not_after = $3,
-     revoked_at = $4 WHERE id = $5";
+     revoked_at = $4, secret_last_used_at = $5, previous_last_used_at = $6 WHERE id = $7";
 
 /// Ends a key. One that was revoked before stays as it is.
 const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $1) WHERE id = $2";
 
 const VERSION: &str = "SELECT version FROM api_keys_version";
 
-const SELECT: &str = concat!("SELECT ", columns!(), ", last_used_at FROM api_keys");
+const SELECT: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", last_used_at, secret_last_used_at, previous_last_used_at FROM api_keys"
+);
+
+/// The columns that a service changes when its keys are used.
+pub const USES: [&str; 3] = ["last_used_at", "secret_last_used_at", "previous_last_used_at"];

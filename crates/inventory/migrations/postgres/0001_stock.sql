@@ -196,7 +196,7 @@ CREATE TABLE quarantine (
 );
 
 -- API keys, never a key itself but the hash of its secret. By id: a change of one key, and the notes of last uses. The
--- service reads all of them when their version has changed, and writes last_used_at alone.
+-- service reads all of them when their version has changed, and writes when they were last used, and nothing else.
 CREATE TABLE api_keys (
     id                  text   NOT NULL COLLATE "C" PRIMARY KEY,
     name                text   NOT NULL,
@@ -214,7 +214,10 @@ CREATE TABLE api_keys (
     previous_sha256     bytea  CHECK (length(previous_sha256) = 32),
     previous_not_after  bigint,
     revoked_at          bigint,
-    last_used_at        bigint,
+    -- When a client last used the key, its secret, and the secret before the last rotation.
+    last_used_at          bigint,
+    secret_last_used_at   bigint,
+    previous_last_used_at bigint,
     CHECK ((previous_sha256 IS NULL) = (previous_not_after IS NULL))
 );
 
@@ -249,7 +252,7 @@ CREATE TRIGGER the_head_stays BEFORE DELETE OR TRUNCATE ON journal_head EXECUTE 
 CREATE TRIGGER the_head_does_not_fall BEFORE UPDATE ON journal_head FOR EACH ROW
 WHEN (NEW.last < OLD.last) EXECUTE FUNCTION refuse();
 
--- Histories name keys by their ids, so a key is revoked and never deleted. Every change but last_used_at counts.
+-- Histories name keys by their ids, so a key is revoked and never deleted. Every change counts but that a key was used.
 CREATE TRIGGER keys_stay BEFORE DELETE OR TRUNCATE ON api_keys EXECUTE FUNCTION refuse();
 CREATE TRIGGER the_version_stays BEFORE DELETE OR TRUNCATE ON api_keys_version EXECUTE FUNCTION refuse();
 

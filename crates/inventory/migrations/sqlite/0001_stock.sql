@@ -171,8 +171,8 @@ CREATE TABLE quarantine (
 ) STRICT, WITHOUT ROWID;
 
 -- API keys, never a key itself but the hash of its secret. By id: a change of one key, and the notes
--- of last uses. The service reads all of them when their version has changed, and writes
--- last_used_at alone.
+-- of last uses. The service reads all of them when their version has changed, and writes when they
+-- were last used, and nothing else.
 CREATE TABLE api_keys (
     id                  TEXT    NOT NULL PRIMARY KEY,
     name                TEXT    NOT NULL,
@@ -190,7 +190,10 @@ CREATE TABLE api_keys (
     previous_sha256     BLOB    CHECK (length(previous_sha256) = 32),
     previous_not_after  INTEGER,
     revoked_at          INTEGER,
-    last_used_at        INTEGER,
+    -- When a client last used the key, its secret, and the secret before the last rotation.
+    last_used_at          INTEGER,
+    secret_last_used_at   INTEGER,
+    previous_last_used_at INTEGER,
     CHECK ((previous_sha256 IS NULL) = (previous_not_after IS NULL))
 ) STRICT, WITHOUT ROWID;
 
@@ -238,8 +241,8 @@ BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER the_journal_is_not_deleted BEFORE DELETE ON journal
 BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 
--- Histories name keys by their ids, so a key is revoked and never deleted. Every change but
--- last_used_at counts.
+-- Histories name keys by their ids, so a key is revoked and never deleted. Every change counts but
+-- that a key was used.
 CREATE TRIGGER keys_are_not_deleted BEFORE DELETE ON api_keys
 BEGIN SELECT RAISE(ABORT, 'a key is revoked and never deleted'); END;
 

@@ -26,7 +26,7 @@ use storage::migration::Migration;
 use storage::postgres::{
     Database, LINGER, OpenError, Readers, Schema, Server, Table, Time, Transaction, WriteCheck,
 };
-use storage::{admin_log, journal, quarantine};
+use storage::{admin_log, journal, keys, quarantine};
 
 use super::{
     HolderFilter, HolderPage, MovementFilter, ProductFilter, SEARCH_LIMIT, StockEntry,
@@ -108,7 +108,7 @@ const TABLES: &[Table] = &[
         .updated(&["count", "last_at", "discarded_at", "discarded_by"])
         .deleted(),
     // Its owner makes and changes keys (`lastro keys`); the service notes when they were used.
-    Table::read("api_keys").updated(&["last_used_at"]),
+    Table::read("api_keys").updated(&keys::USES),
     Table::read("api_keys_version"),
     Table::read("deployment").updated(&["peer"]).audited(),
     Table::appended("deployment_channels").deleted(),

@@ -11,13 +11,21 @@ pub(super) struct Listed {
     /// Who made it, and when it was last used: tables know that.
     pub(super) created_by: Option<String>,
     pub(super) last_used_at: Option<Timestamp>,
+    /// When the secret that works until a rotation is over was last used.
+    pub(super) old_secret_last_used_at: Option<Timestamp>,
     /// The services whose tables have it.
     pub(super) services: Vec<&'static str>,
 }
 
 impl Listed {
     pub(super) fn of_file(record: KeyRecord) -> Self {
-        Self { record, created_by: None, last_used_at: None, services: Vec::new() }
+        Self {
+            record,
+            created_by: None,
+            last_used_at: None,
+            old_secret_last_used_at: None,
+            services: Vec::new(),
+        }
     }
 
     fn state(&self, now: Timestamp) -> &'static str {
@@ -37,13 +45,17 @@ impl Listed {
     }
 
     /// The columns that only tables have.
-    fn of_tables(&self) -> String {
+    fn of_tables(&self, now: Timestamp) -> String {
         let used = self.last_used_at.map_or_else(|| "never".to_owned(), minute);
+        let by_old_secret = match self.old_secret_last_used_at {
+            _ if !self.record.has_two_secrets(now) => "–".to_owned(),
+            last_use => last_use.map_or_else(|| "never".to_owned(), minute),
+        };
         let services = match &self.services[..] {
             [one] => one,
             _ => "both",
         };
-        format!("  {used:16}  {services:9}")
+        format!("  {used:16}  {by_old_secret:16}  {services:9}")
     }
 
     fn as_json(&self, has_tables: bool) -> Result<Value, ProgramError> {
@@ -52,6 +64,8 @@ impl Listed {
             let last_used_at = self.last_used_at.map(Timestamp::to_rfc3339);
             key.insert("created_by".to_owned(), json!(self.created_by));
             key.insert("last_used_at".to_owned(), json!(last_used_at));
+            let by_old_secret = self.old_secret_last_used_at.map(Timestamp::to_rfc3339);
+            key.insert("old_secret_last_used_at".to_owned(), json!(by_old_secret));
             key.insert("services".to_owned(), json!(self.services));
         }
         Ok(key)
@@ -73,12 +87,15 @@ pub(super) fn show(
     }
     let mut keys: Vec<_> = keys.iter().collect();
     keys.sort_by_key(|key| (key.record.revoked_at.is_some(), key.record.not_after));
-    let more = if has_tables { format!("  {:16}  {:9}", "LAST USED", "IN") } else { String::new() };
+    let more = match has_tables {
+        true => format!("  {:16}  {:16}  {:9}", "LAST USED", "BY OLD SECRET", "IN"),
+        false => String::new(),
+    };
     println!("{:12}  {:20}  {:10}  {:10}{more}  SCOPES", "ID", "NAME", "STATE", "ENDS");
     for key in keys {
         let KeyRecord { id, name, not_after, .. } = &key.record;
         let (state, ends, scopes) = (key.state(now), day(*not_after), key.scopes());
-        let more = if has_tables { key.of_tables() } else { String::new() };
+        let more = if has_tables { key.of_tables(now) } else { String::new() };
         println!("{id:12}  {name:20}  {state:10}  {ends:10}{more}  {scopes}");
     }
     Ok(())

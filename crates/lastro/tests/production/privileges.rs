@@ -12,7 +12,7 @@ use tokio_postgres::error::SqlState;
 const ORDERS: &str = "
     admin_log: SELECT, INSERT
     admin_log_entry_no_seq:
-    api_keys: SELECT, last_used_at
+    api_keys: SELECT, last_used_at, secret_last_used_at, previous_last_used_at
     api_keys_version: SELECT
     deployment: SELECT, peer
     deployment_channels: SELECT, INSERT, DELETE
@@ -35,7 +35,7 @@ const INVENTORY: &str = "
     admin_log: SELECT, INSERT
     admin_log_entry_no_seq:
     allocations:
-    api_keys: SELECT, last_used_at
+    api_keys: SELECT, last_used_at, secret_last_used_at, previous_last_used_at
     api_keys_version: SELECT
     batch_numbers: nextval
     deployment: SELECT, peer

@@ -23,7 +23,7 @@ use storage::migration::Migration;
 use storage::postgres::{
     Database, LINGER, OpenError, Readers, Schema, Server, Table, Time, Transaction, WriteCheck,
 };
-use storage::{journal, quarantine};
+use storage::{journal, keys, quarantine};
 
 use super::{
     Backlog, DeadlineLease, Filter, Lease, LeasedDeadlines, MadeDue, MadeEntry, OrderFeedStore,
@@ -119,7 +119,7 @@ const TABLES: &[Table] = &[
         .updated(&["count", "last_at", "discarded_at", "discarded_by"])
         .deleted(),
     // Its owner makes and changes keys (`lastro keys`); the service notes when they were used.
-    Table::read("api_keys").updated(&["last_used_at"]),
+    Table::read("api_keys").updated(&keys::USES),
     Table::read("api_keys_version"),
     Table::appended("admin_log").audited(),
     Table::read("deployment").updated(&["peer"]).audited(),

@@ -63,10 +63,11 @@ pub(super) enum Version {
 pub(super) struct Key {
     pub(super) record: KeyRecord,
     principal: Arc<Principal>,
-    pub(super) last_use: Arc<LastUse>,
+    /// The last use of each of its secrets.
+    pub(super) last_uses: Vec<(SecretHash, Arc<LastUse>)>,
 }
 
-/// When a key was last used, in microseconds since the epoch: as this process has seen it, and as it
+/// When a secret was last used, in microseconds since the epoch: as this process has seen it, and as it
 /// has noted it in the table. 0 is never.
 #[derive(Debug, Default)]
 pub(super) struct LastUse {
@@ -219,7 +220,9 @@ impl KeySource {
             Some(_) => Err(Rejected::Revoked),
             None if ends <= now => Err(Rejected::Expired),
             None => {
-                key.last_use.seen.fetch_max(now.0, Ordering::Relaxed);
+                if let Some(last_use) = key.last_use(if is_current { hash } else { old_hash }) {
+                    last_use.seen.fetch_max(now.0, Ordering::Relaxed);
+                }
                 Ok(key.principal.clone())
             }
         })
@@ -299,6 +302,12 @@ impl KeySource {
     }
 }
 
+impl Key {
+    fn last_use(&self, secret: SecretHash) -> Option<&Arc<LastUse>> {
+        self.last_uses.iter().find(|(its, _)| *its == secret).map(|(_, last_use)| last_use)
+    }
+}
+
 impl Known {
     fn now(keys: HashMap<KeyId, Key>, faults: Vec<String>, version: Version) -> Self {
         Self { keys, faults, version: Some(version), confirmed: Instant::now() }
@@ -319,7 +328,8 @@ fn read(path: &Path) -> Result<Vec<KeyRecord>, KeysFileError> {
     Ok(records)
 }
 
-/// What a key has used of its limits, and when, stays after its source has changed.
+/// What a key has used of its limits, and when its secrets were used, stays after its source has
+/// changed.
 fn by_id(records: Vec<KeyRecord>, before: &HashMap<KeyId, Key>) -> HashMap<KeyId, Key> {
     let key = |record: KeyRecord| {
         let mut scopes = record.allowed();
@@ -334,8 +344,13 @@ fn by_id(records: Vec<KeyRecord>, before: &HashMap<KeyId, Key>) -> HashMap<KeyId
         let limits = limits.filter(|limits| limits.has_rate(rate));
         let limits = Some(limits.unwrap_or_else(|| Arc::new(KeyLimits::new(rate))));
         let principal = Arc::new(Principal { actor, scopes, customer_id, limits });
-        let last_use = before.map(|key| key.last_use.clone()).unwrap_or_default();
-        (record.id.clone(), Key { record, principal, last_use })
+        let last_use = |secret| {
+            let last_use = before.and_then(|key| key.last_use(secret)).cloned();
+            (secret, last_use.unwrap_or_default())
+        };
+        let old = record.previous.as_ref().map(|old| old.sha256);
+        let last_uses = std::iter::once(record.sha256).chain(old).map(last_use).collect();
+        (record.id.clone(), Key { record, principal, last_uses })
     };
     records.into_iter().map(key).collect()
 }

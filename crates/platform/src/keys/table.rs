@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::record::KeyRecord;
-use super::secret::KeyId;
+use super::secret::{KeyId, SecretHash};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
 
@@ -20,6 +20,17 @@ pub struct TableKeys {
     pub faults: Vec<String>,
 }
 
+/// A use of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretUse {
+    /// The key.
+    pub id: KeyId,
+    /// The secret that was sent, of which a key has two while one replaces the other.
+    pub secret: SecretHash,
+    /// When it was last sent.
+    pub at: Timestamp,
+}
+
 /// The table `api_keys`, as a service uses it: it can neither make nor change a key.
 #[async_trait]
 pub trait KeyTable: Send + Sync + fmt::Debug {
@@ -30,11 +41,12 @@ pub trait KeyTable: Send + Sync + fmt::Debug {
     /// [`Failure::Suspect`] if what is stored is wrong as a whole; otherwise a retry may succeed.
     async fn read_if_changed(&self, known: Option<i64>) -> Result<Option<TableKeys>, Failure>;
 
-    /// Notes when keys were last used. What is noted never goes back: each replica notes what it
-    /// has seen.
+    /// Notes when keys were last used, and with which of their secrets. What is noted never goes
+    /// back: each replica notes what it has seen. Of a secret that its key does not have any more,
+    /// only the use of the key is noted.
     ///
     /// # Errors
     ///
     /// A retry may succeed.
-    async fn note_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), Failure>;
+    async fn note_uses(&self, uses: Vec<SecretUse>) -> Result<(), Failure>;
 }

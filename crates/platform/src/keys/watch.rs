@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 
 use super::secret::KeyId;
 use super::source::{KeySource, KeysUnreadable, Origin};
+use super::table::SecretUse;
 use crate::clock::Timestamp;
 use crate::failure::{Chain, Failure};
 use crate::readiness::{Health, Readiness};
@@ -21,10 +22,12 @@ use crate::telemetry::Metrics;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often the last uses of keys are written into their table.
 const NOTE_USES_EVERY: Duration = Duration::from_secs(60);
+/// How long the end of the process waits until the last ones are written.
+const LAST_NOTE: Duration = Duration::from_secs(1);
 
 impl KeySource {
     /// Reads the keys again whenever they change, or at SIGHUP, and notes in a table when its keys
-    /// were used.
+    /// were used, for the last time after `stop`: no request is served then.
     ///
     /// # Errors
     ///
@@ -36,12 +39,16 @@ impl KeySource {
         stop: CancellationToken,
     ) -> std::io::Result<()> {
         let hangup = signal(SignalKind::hangup())?;
-        // A write may wait for long. No look waits for it, and nor does the end.
+        // A write may wait for long. No look waits for it, and the end does not wait for long.
         tokio::select! {
-            () = stop.cancelled() => Ok(()),
+            () = stop.cancelled() => {}
             never = self.look_often(hangup, &readiness, &metrics) => match never {},
             never = self.note_often() => match never {},
         }
+        if tokio::time::timeout(LAST_NOTE, self.note_unless_away()).await.is_err() {
+            warn!("the last uses of API keys were not written in time");
+        }
+        Ok(())
     }
 
     async fn look_often(
@@ -66,18 +73,27 @@ impl KeySource {
 
     async fn note_often(&self) -> Infallible {
         loop {
-            let noted = if self.is_away() { Ok(0) } else { self.note_uses().await };
-            if let Err(failure) = &noted {
-                let error = Chain(failure);
-                warn!(%error, "the last uses of API keys cannot be written, retrying");
-            }
-            let pause = if matches!(noted, Ok(0)) { LOOK_EVERY } else { NOTE_USES_EVERY };
+            let noted = self.note_unless_away().await;
+            let pause = if noted == Some(0) { LOOK_EVERY } else { NOTE_USES_EVERY };
             tokio::time::sleep(pause).await;
         }
     }
 
+    /// Notes the last uses, and returns of how many secrets; `None` if that failed.
+    async fn note_unless_away(&self) -> Option<usize> {
+        if self.is_away() {
+            return Some(0);
+        }
+        let noted = self.note_uses().await;
+        if let Err(failure) = &noted {
+            let error = Chain(failure);
+            warn!(%error, "the last uses of API keys cannot be written");
+        }
+        noted.ok()
+    }
+
     /// Writes when the keys of a table were used, as far as this process has not written it yet.
-    /// Returns of how many keys.
+    /// Returns of how many secrets.
     ///
     /// # Errors
     ///
@@ -87,10 +103,12 @@ impl KeySource {
         let mut uses = Vec::new();
         let mut last_uses = Vec::new();
         for (id, key) in &self.known().keys {
-            let seen = key.last_use.seen.load(Ordering::Relaxed);
-            if seen > key.last_use.noted.load(Ordering::Relaxed) {
-                uses.push((id.clone(), Timestamp(seen)));
-                last_uses.push((key.last_use.clone(), seen));
+            for (secret, last_use) in &key.last_uses {
+                let seen = last_use.seen.load(Ordering::Relaxed);
+                if seen > last_use.noted.load(Ordering::Relaxed) {
+                    uses.push(SecretUse { id: id.clone(), secret: *secret, at: Timestamp(seen) });
+                    last_uses.push((last_use.clone(), seen));
+                }
             }
         }
         if uses.is_empty() {

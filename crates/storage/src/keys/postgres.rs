@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use platform::clock::Timestamp;
 use platform::config::DatabaseUrl;
 use platform::failure::Failure;
-use platform::keys::{KeyChange, KeyId, KeyTable, TableKeys};
+use platform::keys::{KeyChange, KeyId, KeyTable, SecretUse, TableKeys};
 use platform::process::ProgramError;
 
 use super::{
@@ -17,13 +17,23 @@ use crate::admin_log;
 use crate::postgres::{Database, Parameter, Schema, Server, Transaction, failure};
 
 /// Rows are locked in one order everywhere. A replica that has seen less changes nothing.
-const NOTE_USES: &str = "WITH used AS (
-         SELECT api_keys.id, seen.at
-         FROM unnest($1::text[], $2::bigint[]) AS seen (id, at) JOIN api_keys USING (id)
-         WHERE last_used_at IS NULL OR last_used_at < seen.at
-         ORDER BY api_keys.id FOR NO KEY UPDATE OF api_keys)
-     UPDATE api_keys SET last_used_at = greatest(last_used_at, used.at) FROM used
-     WHERE api_keys.id = used.id";
+const NOTE_USES: &str = "WITH seen AS (
+         SELECT * FROM unnest($1::text[], $2::bytea[], $3::bigint[]) AS seen (id, secret, at)),
+     locked AS (
+         SELECT id, sha256, previous_sha256 FROM api_keys WHERE id IN (SELECT id FROM seen)
+         ORDER BY id FOR NO KEY UPDATE),
+     used AS (
+         SELECT id, max(at) AS at, max(at) FILTER (WHERE secret = sha256) AS secret_at,
+                max(at) FILTER (WHERE secret = previous_sha256) AS previous_at
+         FROM locked JOIN seen USING (id) GROUP BY id)
+     UPDATE api_keys
+     SET last_used_at = greatest(last_used_at, used.at),
+         secret_last_used_at = greatest(secret_last_used_at, used.secret_at),
+         previous_last_used_at = greatest(previous_last_used_at, used.previous_at)
+     FROM used
+     WHERE api_keys.id = used.id
+       AND (used.at > coalesce(last_used_at, 0) OR used.secret_at > coalesce(secret_last_used_at, 0)
+            OR used.previous_at > coalesce(previous_last_used_at, 0))";
 
 #[async_trait]
 impl KeyTable for Database {
@@ -40,11 +50,12 @@ impl KeyTable for Database {
         .await
     }
 
-    async fn note_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), Failure> {
-        let ids: Vec<&str> = uses.iter().map(|(id, _)| id.as_str()).collect();
-        let times: Vec<i64> = uses.iter().map(|(_, at)| at.0).collect();
+    async fn note_uses(&self, uses: Vec<SecretUse>) -> Result<(), Failure> {
+        let ids: Vec<&str> = uses.iter().map(|used| used.id.as_str()).collect();
+        let secrets: Vec<&[u8]> = uses.iter().map(|used| used.secret.0.as_slice()).collect();
+        let times: Vec<i64> = uses.iter().map(|used| used.at.0).collect();
         self.write(async |transaction| {
-            transaction.execute(NOTE_USES, [&ids, &times]).await.map(drop)
+            transaction.execute(NOTE_USES, [&ids, &secrets, &times]).await.map(drop)
         })
         .await
     }
@@ -97,11 +108,13 @@ async fn write(transaction: &Transaction<'_>, row: Write) -> Result<(), Failure>
     let row = match row {
         Write::Insert(row) => row,
         Write::Replace(row) => {
-            let changed: [Parameter<'_>; 5] = [
+            let changed: [Parameter<'_>; 7] = [
                 &row.sha256,
                 &row.previous_sha256,
                 &row.previous_not_after,
                 &row.revoked_at,
+                &row.secret_last_used_at,
+                &row.previous_last_used_at,
                 &row.id,
             ];
             return transaction.write(1, UPDATE, changed).await;
@@ -159,6 +172,8 @@ fn stored(row: &tokio_postgres::Row) -> Result<Row, Failure> {
             previous_not_after: row.try_get("previous_not_after")?,
             revoked_at: row.try_get("revoked_at")?,
             last_used_at: row.try_get("last_used_at")?,
+            secret_last_used_at: row.try_get("secret_last_used_at")?,
+            previous_last_used_at: row.try_get("previous_last_used_at")?,
         })
     })();
     row.map_err(failure)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use platform::clock::Timestamp;
 use platform::failure::Failure;
-use platform::keys::{KeyChange, KeyId, KeyTable, TableKeys};
+use platform::keys::{KeyChange, KeyId, KeyTable, SecretUse, TableKeys};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{
@@ -29,14 +29,26 @@ impl KeyTable for Database {
         self.read(read).await
     }
 
-    async fn note_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), Failure> {
+    async fn note_uses(&self, uses: Vec<SecretUse>) -> Result<(), Failure> {
         let note = move |connection: &Connection| {
-            let mut statement = connection.prepare_cached(
+            let mut of_key = connection.prepare_cached(
                 "UPDATE api_keys SET last_used_at = ?2
                  WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)",
             )?;
-            for (id, at) in uses {
-                statement.execute(params![id.as_str(), at.0])?;
+            let mut of_secret = connection.prepare_cached(
+                "UPDATE api_keys SET secret_last_used_at = ?2
+                 WHERE id = ?1 AND sha256 = ?3
+                   AND (secret_last_used_at IS NULL OR secret_last_used_at < ?2)",
+            )?;
+            let mut of_previous = connection.prepare_cached(
+                "UPDATE api_keys SET previous_last_used_at = ?2
+                 WHERE id = ?1 AND previous_sha256 = ?3
+                   AND (previous_last_used_at IS NULL OR previous_last_used_at < ?2)",
+            )?;
+            for SecretUse { id, secret, at } in uses {
+                of_key.execute(params![id.as_str(), at.0])?;
+                of_secret.execute(params![id.as_str(), at.0, secret.0])?;
+                of_previous.execute(params![id.as_str(), at.0, secret.0])?;
             }
             Ok(())
         };
@@ -92,6 +104,8 @@ fn write(connection: &Connection, row: Write) -> Result<(), Failure> {
                 row.previous_sha256,
                 row.previous_not_after,
                 row.revoked_at,
+                row.secret_last_used_at,
+                row.previous_last_used_at,
                 row.id,
             ];
             return exactly_one(connection, UPDATE, changed);
@@ -153,5 +167,7 @@ fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         previous_not_after: row.get("previous_not_after")?,
         revoked_at: row.get("revoked_at")?,
         last_used_at: row.get("last_used_at")?,
+        secret_last_used_at: row.get("secret_last_used_at")?,
+        previous_last_used_at: row.get("previous_last_used_at")?,
     })
 }

@@ -8,13 +8,20 @@ use platform::admin::AdminEntry;
 use platform::clock::{ManualClock, Timestamp};
 use platform::config::DatabaseUrl;
 use platform::failure::Failure;
-use platform::keys::{KeyChange, KeyId, KeyMode, KeyRecord, KeyTable, NewKey, Scope};
+use platform::keys::{KeyChange, KeyMode, KeyRecord, KeyTable, NewKey, Scope};
 use testbed::{fresh_database, postgres};
 
 use super::*;
 use crate::admin_log;
 use crate::postgres::{Server, Table, Time};
 use crate::sqlite;
+
+use uses::{
+    each_secret_of_a_key_has_its_own_last_use, replicas_that_note_uses_at_once_lose_none,
+    the_last_use_never_goes_back_and_is_no_change,
+};
+
+mod uses;
 
 const START: Timestamp = Timestamp(1_795_804_200_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -267,44 +274,6 @@ async fn a_revoked_key_stays_revoked(fresh: Fresh) {
     assert_eq!(fresh.stored().await.record.revoked_at, revoked.revoked_at);
 }
 
-async fn the_last_use_never_goes_back_and_is_no_change(fresh: Fresh) {
-    let made = fresh.create().await;
-    let (version, _) = fresh.read().await;
-    let noted = async |at: Timestamp| {
-        let uses = vec![(made.id.clone(), at), (new_key().id, at)];
-        fresh.service.note_uses(uses).await.expect("noted");
-        fresh.stored().await.last_used_at
-    };
-    assert_eq!(noted(START.after(HOUR)).await, Some(START.after(HOUR)));
-    assert_eq!(noted(START).await, Some(START.after(HOUR)));
-    assert_eq!(noted(START.after(2 * HOUR)).await, Some(START.after(2 * HOUR)));
-    assert_eq!(fresh.read().await.0, version);
-    // Nor does a change of the key take it back.
-    fresh.change(&KeyChange::Revoke(made.id.clone()), START).await.expect("revoked");
-    assert_eq!(fresh.stored().await.last_used_at, Some(START.after(2 * HOUR)));
-}
-
-async fn replicas_that_note_uses_at_once_lose_none(fresh: Fresh) {
-    let mut ids = Vec::<KeyId>::new();
-    for _ in 0..8 {
-        ids.push(fresh.create().await.id);
-    }
-    let replicas = (0..6_u32).map(|replica| {
-        let mut uses: Vec<_> =
-            ids.iter().map(|id| (id.clone(), START.after(replica * HOUR))).collect();
-        if replica % 2 == 1 {
-            uses.reverse();
-        }
-        fresh.service.note_uses(uses)
-    });
-    for noted in futures_util::future::join_all(replicas).await {
-        noted.expect("noted");
-    }
-    for key in fresh.keys().await {
-        assert_eq!(key.last_used_at, Some(START.after(5 * HOUR)));
-    }
-}
-
 async fn each_change_of_a_key_is_in_the_admin_log_without_its_hashes(fresh: Fresh) {
     let made = fresh.create().await;
     let new = NewKey::for_id(made.id.clone(), KeyMode::Live).expect("random numbers");
@@ -441,6 +410,7 @@ laws!(
     of_two_rotations_at_once_the_second_is_refused
     a_revoked_key_stays_revoked
     the_last_use_never_goes_back_and_is_no_change
+    each_secret_of_a_key_has_its_own_last_use
     replicas_that_note_uses_at_once_lose_none
     each_change_of_a_key_is_in_the_admin_log_without_its_hashes
     without_its_entry_in_the_admin_log_a_key_is_not_changed

@@ -147,6 +147,41 @@ async fn the_list_shows_when_a_key_was_used_and_the_admin_log_who_made_it() {
     assert!(lines.contains("  orders  operator:") && lines.contains("  inventory  "), "{lines}");
 }
 
+/// What a program has seen is written once a minute, and once more when it stops.
+#[tokio::test]
+async fn the_list_shows_the_last_use_of_the_old_secret_also_when_the_program_has_just_stopped() {
+    let shop = shop().await;
+    let mut connection = Connection::to(&shop).await;
+    let (old, id) = create(&shop, "orders:read,stock:read").await;
+    let parsed = |list: Ended| -> Value {
+        serde_json::from_str(list.stdout.lines().next().expect("a key")).expect("JSON")
+    };
+    connection.becomes(&old, 200).await;
+    let noted = async || {
+        let key = parsed(tool(&shop, &["list", "--json"]).await);
+        key["last_used_at"].is_string().then_some(key)
+    };
+    let before = eventually(PATIENCE, "the use is noted", noted).await;
+    assert_eq!(before["old_secret_last_used_at"], Value::Null);
+
+    let new = tool(&shop, &["rotate", &id, "--overlap", "1h"]).await.stdout.trim().to_owned();
+    connection.becomes(&new, 200).await;
+    connection.becomes(&old, 200).await;
+    let folder = shop.close().await;
+    let list = async |more: &[&str]| {
+        let words = [&["keys", "list", "--data-dir", "data"], more].concat();
+        lastro(folder.path()).args(words).to_end().await
+    };
+    let after = parsed(list(&["--json"]).await);
+    let time = |key: &Value, member: &str| key[member].as_str().expect("a time").to_owned();
+    assert!(time(&after, "last_used_at") > time(&before, "last_used_at"), "{after}");
+    assert_eq!(time(&after, "old_secret_last_used_at"), time(&after, "last_used_at"), "{after}");
+    let table = list(&[]).await.stdout;
+    assert!(table.contains("BY OLD SECRET") && table.contains("  rotating  "), "{table}");
+    let minute = time(&after, "last_used_at").replace('T', " ")[..16].to_owned();
+    assert!(table.contains(&format!("  {minute}  {minute}  both")), "{table}");
+}
+
 #[tokio::test]
 async fn a_row_that_is_no_key_keeps_the_keys_and_shows_in_readyz() {
     let shop = shop().await;

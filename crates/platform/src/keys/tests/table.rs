@@ -20,7 +20,7 @@ struct FakeTable {
     reads: AtomicUsize,
     writes_hang: AtomicBool,
     hanging: AtomicUsize,
-    noted: Mutex<Vec<(KeyId, Timestamp)>>,
+    noted: Mutex<Vec<SecretUse>>,
 }
 
 impl FakeTable {
@@ -33,7 +33,7 @@ impl FakeTable {
         *self.version.lock().expect("a lock") += 1;
     }
 
-    fn take_noted(&self) -> Vec<(KeyId, Timestamp)> {
+    fn take_noted(&self) -> Vec<SecretUse> {
         std::mem::take(&mut self.noted.lock().expect("a lock"))
     }
 
@@ -55,7 +55,7 @@ impl KeyTable for FakeTable {
         Ok(Some(TableKeys { version, keys, faults: self.faults.lock().expect("a lock").clone() }))
     }
 
-    async fn note_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), Failure> {
+    async fn note_uses(&self, uses: Vec<SecretUse>) -> Result<(), Failure> {
         self.trouble()?;
         if self.writes_hang.load(Ordering::SeqCst) {
             self.hanging.fetch_add(1, Ordering::SeqCst);
@@ -64,6 +64,10 @@ impl KeyTable for FakeTable {
         self.noted.lock().expect("a lock").extend(uses);
         Ok(())
     }
+}
+
+fn use_of(key: &NewKey, at: Timestamp) -> SecretUse {
+    SecretUse { id: key.id.clone(), secret: key.hash, at }
 }
 
 fn away() -> Option<Failure> {
@@ -263,7 +267,7 @@ async fn of_the_program_a_key_that_one_table_accepts_is_accepted() {
 
 /// A write waits for a lock or for a server that does not answer.
 #[tokio::test(start_paused = true)]
-async fn a_revocation_and_the_end_do_not_wait_for_a_note_that_hangs() {
+async fn a_revocation_does_not_wait_for_a_note_that_hangs_and_the_end_waits_for_a_second() {
     let key = new_key();
     let at = TableFixture::with(vec![record(&key, &[Scope::StockRead])], None).await;
     at.table.writes_hang.store(true, Ordering::SeqCst);
@@ -284,8 +288,9 @@ async fn a_revocation_and_the_end_do_not_wait_for_a_note_that_hangs() {
     becomes(&|| at.tried(&key) == Err(Rejected::Revoked)).await;
     assert_eq!(at.table.hanging.load(Ordering::SeqCst), 1, "one note at a time");
     stop.cancel();
-    let ended = tokio::time::timeout(Duration::from_millis(1), watch).await;
-    ended.expect("at once").expect("it ends").expect("without an error");
+    let ended = tokio::time::timeout(Duration::from_secs(2), watch).await;
+    ended.expect("after a second").expect("it ends").expect("without an error");
+    assert_eq!(at.table.hanging.load(Ordering::SeqCst), 2, "it has tried once more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -307,9 +312,60 @@ async fn uses_are_noted_once_and_tried_again_when_the_table_was_away() {
     at.table.change(|keys| keys[0].name = "other".to_owned());
     at.look_after(2).await.expect("a look");
     at.source.note_uses().await.expect("noted");
-    assert_eq!(at.table.take_noted(), [(key.id.clone(), NOW.after(HOUR))]);
+    assert_eq!(at.table.take_noted(), [use_of(&key, NOW.after(HOUR))]);
     at.source.note_uses().await.expect("nothing to note");
     assert_eq!(at.table.take_noted(), []);
+}
+
+/// While one secret replaces another, an operator must see whether the old one is still used.
+#[tokio::test(start_paused = true)]
+async fn each_secret_of_a_key_has_its_own_last_use() {
+    let old = new_key();
+    let new = NewKey::for_id(old.id.clone(), KeyMode::Test).expect("random numbers");
+    let at = TableFixture::with(vec![record(&old, &[Scope::StockRead])], None).await;
+    let noted = async || {
+        at.source.note_uses().await.expect("noted");
+        let mut noted = at.table.take_noted();
+        noted.sort_by_key(|used| used.at);
+        noted
+    };
+    at.tried(&old).expect("a key");
+    at.table.change(|keys| keys[0].rotate(new.hash, NOW, 3 * HOUR));
+    at.look_after(2).await.expect("a look");
+    // What was seen before the rotation is a use of the secret that is the old one now.
+    assert_eq!(noted().await, [use_of(&old, NOW)]);
+    at.clock.advance(HOUR);
+    at.tried(&new).expect("the new secret");
+    at.clock.advance(HOUR);
+    at.tried(&old).expect("the old secret");
+    let [first, second] = [use_of(&new, NOW.after(HOUR)), use_of(&old, NOW.after(2 * HOUR))];
+    assert_eq!(noted().await, [first, second]);
+    at.clock.advance(HOUR);
+    assert_eq!(at.tried(&old), Err(Rejected::Expired));
+    at.tried(&new).expect("the new secret");
+    assert_eq!(noted().await, [use_of(&new, NOW.after(3 * HOUR))], "a rejected secret is no use");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_used_in_the_last_minute_is_noted_when_the_program_ends() {
+    let key = new_key();
+    let at = TableFixture::with(vec![record(&key, &[Scope::StockRead])], None).await;
+    let metrics = Metrics::new(&mut prometheus_client::registry::Registry::default(), "1");
+    let stop = tokio_util::sync::CancellationToken::new();
+    at.tried(&key).expect("a key");
+    let watch = at.source.clone().watch(Readiness::default(), metrics, stop.clone());
+    let watch = tokio::spawn(watch);
+    tokio::time::advance(Duration::from_secs(3)).await;
+    tokio::task::yield_now().await;
+    assert_eq!(at.table.take_noted(), [use_of(&key, NOW)]);
+    at.clock.advance(Duration::from_secs(30));
+    at.tried(&key).expect("a key");
+    tokio::time::advance(Duration::from_secs(30)).await;
+    tokio::task::yield_now().await;
+    assert_eq!(at.table.take_noted(), [], "the minute is not over");
+    stop.cancel();
+    watch.await.expect("it ends").expect("without an error");
+    assert_eq!(at.table.take_noted(), [use_of(&key, NOW.after(Duration::from_secs(30)))]);
 }
 
 #[tokio::test(start_paused = true)]
