@@ -67,18 +67,6 @@ pub struct AdminNote {
 /// An event that changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// A client asked for what only an administrator may do.
-    Refused {
-        /// The method and the path of the request.
-        request: String,
-        /// A scope that the client lacks; `None` if no scope would have been enough.
-        required_scope: Option<&'static str>,
-    },
-    /// The service began to serve clients without asking who they are.
-    ServesAnyone {
-        /// The address that it listens on.
-        listen: String,
-    },
     /// An import began to count stock.
     ImportBegan {
         /// The key of the import, which is the reference of its movements.

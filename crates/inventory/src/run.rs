@@ -30,8 +30,8 @@ use storage::admin_log;
 use storage::backup::Source;
 use storage::keys::KeyDatabase;
 use storage::postgres::{Roles, Server, Time};
-use web::Refusals;
 use web::feed::{Feed, Followed};
+use web::notes::Notes;
 use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
@@ -44,7 +44,6 @@ use crate::store::sqlite::{MIGRATIONS, Sqlite};
 use crate::store::{StockAuditStore, StockFeedStore, StockStore};
 use crate::worker::execute::Commands;
 use crate::worker::health_check::HealthCheck;
-use crate::worker::notes::Notes;
 
 /// The program. Its name is also the name of its consumer at the broker.
 pub const PROGRAM: Program = Program {
@@ -125,9 +124,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     };
     let authenticator = context.authenticator_of(SERVICE);
     let imports = Imports::new(metrics.imports.clone(), authenticator, context.stopping.clone());
-    let (refusals, refused) = Refusals::new();
-    let serves_anyone_at = context.serves_anyone_at.clone();
-    let notes = Notes { batcher: batcher.clone(), serves_anyone_at, refused };
+    let (notes, refusals) = Notes::of(SERVICE, admin_log.clone(), context);
     let numbering = numbering(&followed);
     let service = Service {
         store,
@@ -190,7 +187,7 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     workers.spawn(Stage::Commit, "the committer of stock", |token| committer.run(token));
     workers.spawn(Stage::Work, "the consumer of commands", |token| consumer.run(token));
     workers.spawn(Stage::Work, "the health check of stock", |token| health_check.run(token));
-    workers.spawn(Stage::Work, "the notes of the admin log", |token| notes.run(token));
+    workers.spawn(Stage::Work, "the notes of the admin log of stock", |token| notes.run(token));
     workers.spawn(Stage::Work, "the numbering of stock", |token| numbering.run(token));
     workers.spawn(Stage::Work, "the auditor of stock", |token| auditor.run(token));
     api

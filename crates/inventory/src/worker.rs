@@ -3,7 +3,6 @@
 
 pub mod execute;
 pub mod health_check;
-pub mod notes;
 
 #[cfg(test)]
 mod tests;

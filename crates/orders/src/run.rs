@@ -32,6 +32,7 @@ use storage::backup::Source;
 use storage::keys::KeyDatabase;
 use storage::postgres::{Roles, Server, Time};
 use web::feed::{Feed, Followed};
+use web::notes::Notes;
 use web::program::{Api, Context, Process, Program};
 
 use crate::SERVICE;
@@ -97,6 +98,7 @@ pub struct Parts {
     pub health_check: HealthCheck,
     pub numbering: Numbering,
     pub auditor: Auditor,
+    pub notes: Notes,
     pub api: Api,
 }
 
@@ -130,7 +132,9 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
     let consumer = consumer(&bus, &pairing, &batcher, answers, context);
     let deadlines =
         Deadlines { store: store.clone(), batcher: batcher.clone(), metrics: metrics.clone() };
-    let numbering = numbering(&followed);
+    let Followed { journal, tail, .. } = followed.clone();
+    let numbering = Numbering { service: SERVICE, journal, tail };
+    let (notes, refusals) = Notes::of(SERVICE, admin_log.clone(), context);
     let service = Service {
         store,
         feed: Feed::new(SERVICE, OrderEvents::new(feed), followed, context),
@@ -145,7 +149,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         metrics,
         stopping: context.stopping.clone(),
     };
-    let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes(), None);
+    let api = context.api(SERVICE, routes(Arc::new(service)), RULES, own_codes(), Some(refusals));
     Parts {
         relay,
         committer,
@@ -156,6 +160,7 @@ pub fn assemble(dependencies: Dependencies, context: &mut Context) -> Parts {
         health_check,
         numbering,
         auditor,
+        notes,
         api,
     }
 }
@@ -178,12 +183,6 @@ fn consumer(
         metrics: context.metrics.clone(),
         log_limit: LogLimit::default(),
     }
-}
-
-/// The worker that numbers the journal.
-fn numbering(followed: &Followed) -> Numbering {
-    let Followed { journal, tail, .. } = followed.clone();
-    Numbering { service: SERVICE, journal, tail }
 }
 
 /// The queue of commands to publish, and the worker that publishes them.
@@ -277,6 +276,7 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
         health_check,
         numbering,
         auditor,
+        notes,
         api,
     } = assemble(dependencies, &mut process.context);
     let workers = &mut process.workers;
@@ -290,6 +290,7 @@ pub fn build(dependencies: Dependencies, process: &mut Process) -> Api {
     workers.spawn(Stage::Work, "the sweeper", |token| sweeper.run(token));
     workers.spawn(Stage::Work, "the worker of deadlines", |token| deadlines.run(token));
     workers.spawn(Stage::Work, "the health check of orders", |token| health_check.run(token));
+    workers.spawn(Stage::Work, "the notes of the admin log of orders", |token| notes.run(token));
     workers.spawn(Stage::Work, "the numbering of orders", |token| numbering.run(token));
     workers.spawn(Stage::Work, "the auditor of orders", |token| auditor.run(token));
     api

@@ -58,7 +58,29 @@ impl AdminEntry {
     }
 }
 
-/// The table `admin_log`, as operators read it. Each service has one in its own database.
+/// Something that happened and changed nothing else, for the admin log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminNote {
+    /// Who asked for it.
+    pub requester: Requester,
+    /// What happened, such as `refused`.
+    pub action: &'static str,
+    /// What it is about.
+    pub subject: String,
+    /// What else is known of it, as JSON.
+    pub after: String,
+}
+
+impl AdminNote {
+    /// The entry about it.
+    pub fn entry(self, at: Timestamp) -> AdminEntry {
+        let Self { requester, action, subject, after } = self;
+        AdminEntry::new(requester, at, action, subject, after)
+    }
+}
+
+/// The table `admin_log`, as operators read it. Each service has one in its own database. What
+/// changes something is recorded in the transaction of the change.
 #[async_trait]
 pub trait AdminLog: Send + Sync + fmt::Debug {
     /// Returns the newest `limit` entries with a number below `before`, newest first.
@@ -67,4 +89,11 @@ pub trait AdminLog: Send + Sync + fmt::Debug {
     ///
     /// [`Failure`] says whether to retry; nothing was changed.
     async fn page(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure>;
+
+    /// Appends a note, at the time of the database.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says whether to retry. After [`Failure::Unknown`] the note may be there.
+    async fn note(&self, note: AdminNote) -> Result<(), Failure>;
 }

@@ -1,7 +1,9 @@
 //! The table `admin_log`, which both services have: who changed what by hand.
 
+use std::slice;
+
 use async_trait::async_trait;
-use platform::admin::{AdminEntry, AdminLog};
+use platform::admin::{AdminEntry, AdminLog, AdminNote};
 use platform::clock::Timestamp;
 use platform::config::DatabaseUrl;
 use platform::failure::Failure;
@@ -97,12 +99,24 @@ impl AdminLog for sqlite::Database {
     async fn page(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
         self.read(move |connection| page_sqlite(connection, before, limit)).await
     }
+
+    async fn note(&self, note: AdminNote) -> Result<(), Failure> {
+        self.write(move |transaction, now| insert_sqlite(transaction, &note.entry(now))).await
+    }
 }
 
 #[async_trait]
 impl AdminLog for postgres::Database {
     async fn page(&self, before: Option<i64>, limit: u32) -> Result<Vec<AdminEntry>, Failure> {
         self.read(async |snapshot| page_postgres(snapshot, before, limit).await).await
+    }
+
+    async fn note(&self, note: AdminNote) -> Result<(), Failure> {
+        self.write(async |transaction| {
+            let entry = note.clone().entry(transaction.now().await?);
+            insert_postgres(transaction, slice::from_ref(&entry)).await
+        })
+        .await
     }
 }
 

@@ -21,14 +21,14 @@ pub struct EntryView {
     /// Who asked for it; null if clients were not asked who they are.
     #[schema(example = "key:4fT9xQ2mLp0a")]
     actor: Option<String>,
-    /// At both services `discard_message` for an entry of the quarantine, and `key_created`,
-    /// `key_rotated`, `key_revoked` or `key_restored` for an API key in the database. At the Order
-    /// Service also `retry_command` for a command that was sent again. At the Inventory Service also
-    /// `put_product`, `put_location`, `adjust` or `count`; `import_began` and `import_ended` for a
-    /// file of counted stock, whose counts are in the ledger; `repair_order` for an order that
-    /// `lastro repair` put right, whose movements are in the ledger; `refused` for a request that only
-    /// an administrator may make; `serves_anyone` when the service began to serve clients from other
-    /// machines without asking who they are.
+    /// At both services `discard_message` for an entry of the quarantine; `key_created`,
+    /// `key_rotated`, `key_revoked` or `key_restored` for an API key in the database; `refused` for a
+    /// request that only an administrator may make; `serves_anyone` when the service began to serve
+    /// clients from other machines without asking who they are. At the Order Service also
+    /// `retry_command` for a command that was sent again. At the Inventory Service also `put_product`,
+    /// `put_location`, `adjust` or `count`; `import_began` and `import_ended` for a file of counted
+    /// stock, whose counts are in the ledger; `repair_order` for an order that `lastro repair` put
+    /// right, whose movements are in the ledger.
     #[schema(example = "put_product")]
     action: String,
     /// The id of the product, location, order, key or entry; the `Idempotency-Key` of an import; the
@@ -103,7 +103,7 @@ mod tests {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use platform::admin::Requester;
+    use platform::admin::{AdminNote, Requester};
     use platform::clock::Timestamp;
     use platform::failure::Failure;
 
@@ -128,6 +128,10 @@ mod tests {
             };
             let newest = before.map_or(self.entries, |before| before - 1);
             Ok((1..=newest).rev().take(limit as usize).map(entry).collect())
+        }
+
+        async fn note(&self, _: AdminNote) -> Result<(), Failure> {
+            panic!("it is only read")
         }
     }
 

@@ -27,6 +27,7 @@ pub mod cursor;
 pub mod docs;
 pub mod edge;
 pub mod feed;
+pub mod notes;
 pub mod page;
 pub mod probes;
 pub mod problem;

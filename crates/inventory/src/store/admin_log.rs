@@ -32,12 +32,6 @@ pub(super) fn entry(act: &AdminAct) -> AdminEntry {
             before.as_ref().map(reservation),
             reservation(after),
         ),
-        AdminEvent::Noted(Note::Refused { request, required_scope }) => {
-            ("refused", request.clone(), None, json!({"required_scope": required_scope}))
-        }
-        AdminEvent::Noted(Note::ServesAnyone { listen }) => {
-            ("serves_anyone", listen.clone(), None, json!({"no_auth": true}))
-        }
         AdminEvent::Noted(Note::ImportBegan { key, reason }) => {
             ("import_began", key.clone(), None, json!({"reason": reason}))
         }

@@ -293,6 +293,19 @@ async fn the_admin_log_has_who_asked_for_what_only_an_administrator_may_do() {
     .await;
     let log = admin.get("/api/inventory/admin-log").await.ok();
     assert_eq!(log["data"][2]["request_id"], "probe-1");
+    // The Order Service has a log of its own.
+    let retry = "/api/orders/pending/0197a9c4-0000-7000-8000-000000000000/retry";
+    assert_eq!(till_asks("POST", retry, Value::Null).await.status, 403);
+    let of_orders = "/api/orders/admin-log";
+    becomes("the log of orders has it", async || {
+        let log = admin.get(of_orders).await.ok();
+        let entries = log["data"].as_array().expect("entries");
+        entries.len() == 1 && entries[0]["subject"] == format!("POST {retry}")
+    })
+    .await;
+    let log = admin.get(of_orders).await.ok();
+    assert_eq!(log["data"][0]["action"], "refused");
+    assert_eq!(log["data"][0]["after"]["required_scope"], "ops:write");
 }
 
 #[tokio::test]

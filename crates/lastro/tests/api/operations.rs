@@ -140,7 +140,11 @@ async fn an_address_that_others_can_reach_must_be_asked_for() {
         assert_eq!(program.ended(PATIENCE).await, Some(0));
     }
     let log = lastro(folder.path()).args(["admin-log", "--data-dir", "data"]).to_end().await;
-    assert_eq!(log.stdout.matches("serves_anyone 0.0.0.0:0").count(), 2, "{log:?}");
+    let of = |service: &str| {
+        let lines = log.stdout.lines().filter(|line| line.contains(&format!("  {service}  ")));
+        lines.filter(|line| line.contains("serves_anyone 0.0.0.0:0")).count()
+    };
+    assert_eq!([of("orders"), of("inventory")], [2, 2], "{log:?}");
 }
 
 #[tokio::test]

@@ -13,8 +13,9 @@ use crate::service::Service;
 /// List administrative changes of the Order Service
 ///
 /// Lists what people changed by hand, newest first: commands that were sent again, discarded entries
-/// of the quarantine, and API keys in the database. What they did to an order is in the history of
-/// that order. The log is append-only.
+/// of the quarantine, and API keys in the database. It also has the administrative requests that were
+/// refused, and when the service began to serve clients without asking who they are. What people did
+/// to an order is in the history of that order. The log is append-only.
 #[utoipa::path(
     get, path = "/api/orders/admin-log", tag = "orders", operation_id = "listOrderAdminLog",
     params(

@@ -1,15 +1,10 @@
 //! Laws of the admin log: it has what people changed by hand, and nothing else.
 
-use inventory_core::admin::{AdminNote, Note};
+use inventory_core::admin::AdminNote;
 use inventory_core::decide::RepairOrder;
 use serde_json::{Value, json};
 
 use super::*;
-
-/// An event that changes nothing.
-fn noted(note: Note) -> InventoryCommand {
-    InventoryCommand::Note(Box::new(AdminNote { requester: Requester::default(), note }))
-}
 
 /// A request of a person at a till.
 fn by_ana(command: InventoryCommand) -> InventoryCommand {
@@ -56,13 +51,16 @@ pub(crate) async fn the_admin_log_has_what_people_changed_and_who_did_it(fresh: 
         moved("MUG", "shop", count, "count"),
         moved("MUG", "shop", Change::Adjust(-9), "too many"),
         moved("MUG", "shop", Change::Adjust(-1), "broken"),
-        noted(Note::Refused {
-            request: "PUT /locations/moon".to_owned(),
-            required_scope: Some("locations:write"),
-        }),
-        noted(Note::ServesAnyone { listen: "0.0.0.0:80".to_owned() }),
     ];
     fresh.run(batch.into_iter().map(by_ana).collect()).await;
+    let requester = platform::admin::Requester {
+        actor: Some("key:ana".to_owned()),
+        request_id: Some("r-1".to_owned()),
+        address: Some("192.0.2.7".to_owned()),
+    };
+    let (subject, after) = ("PUT /moon".to_owned(), json!({"required_scope": null}).to_string());
+    let note = platform::admin::AdminNote { requester, action: "refused", subject, after };
+    fresh.admin_log.note(note).await.expect("noted");
     let mut log = fresh.admin_log.page(None, 100).await.expect("a page");
     log.reverse();
     let json = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
@@ -86,8 +84,7 @@ pub(crate) async fn the_admin_log_has_what_people_changed_and_who_did_it(fresh: 
             ("put_location", "shop", None, json!({"name": "shop", "priority": 5})),
             ("count", "MUG", Some(stock(9)), changed(7)),
             ("adjust", "MUG", Some(stock(7)), changed(6)),
-            ("refused", "PUT /locations/moon", None, json!({"required_scope": "locations:write"})),
-            ("serves_anyone", "0.0.0.0:80", None, json!({"no_auth": true})),
+            ("refused", "PUT /moon", None, json!({"required_scope": null})),
         ]
     );
     for entry in &log {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform::admin::AdminEntry;
+use platform::admin::{AdminEntry, AdminNote};
 use platform::quarantine::{EntryId, Quarantined};
 use serde_json::{Value, json};
 
@@ -48,12 +48,19 @@ pub(crate) async fn the_admin_log_has_who_sent_a_command_again_and_who_discarded
         // The second time has no effect.
         fresh.quarantine.discard(entry, by_ana()).await.expect("a commit").expect("an entry");
     }
+    let (subject, after) = ("GET /x".to_owned(), json!({"required_scope": null}).to_string());
+    let note = AdminNote { requester: by_ana(), action: "refused", subject, after };
+    fresh.admin_log.note(note).await.expect("noted");
     let log = fresh.entries(None, 9).await;
     let seen: Vec<_> =
         log.iter().map(|entry| (entry.action.as_str(), entry.subject.clone())).collect();
     assert_eq!(
         seen,
-        [("discard_message", entry.to_string()), ("retry_command", id(1).to_string())]
+        [
+            ("refused", "GET /x".to_owned()),
+            ("discard_message", entry.to_string()),
+            ("retry_command", id(1).to_string()),
+        ]
     );
     for entry in &log {
         assert_eq!(entry.at, START.after(Duration::from_secs(1)));
@@ -61,7 +68,7 @@ pub(crate) async fn the_admin_log_has_who_sent_a_command_again_and_who_discarded
         assert_eq!(Requester { actor, request_id, address }, by_ana());
         assert_eq!(entry.before, None);
     }
-    let after: Value = serde_json::from_str(&log[0].after).expect("JSON");
+    let after: Value = serde_json::from_str(&log[1].after).expect("JSON");
     assert_eq!(after, json!({"kind": "malformed", "reason": "odd", "count": 1}));
 }
 
