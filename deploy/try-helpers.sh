@@ -21,7 +21,9 @@ fail() {
 
 tear_down() {
     [ -n "$project" ] || return 0
-    compose --profile tools down -v >/dev/null 2>&1 || echo "deploy/try: could not tear down $project" >&2
+    compose --profile tools down -v >"$answer/down" 2>&1 && return
+    echo "deploy/try: could not tear down $project:" >&2
+    tail -n 2 "$answer/down" >&2
 }
 end() {
     rm -f "$answer/steady"
