@@ -55,9 +55,9 @@ pub enum AdminEvent {
     Noted(Note),
 }
 
-/// A request to record something in the admin log that changes nothing.
+/// A request to record in the admin log that an import began or ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdminNote {
+pub struct ImportNote {
     /// Who asked for it.
     pub requester: Requester,
     /// What happened.

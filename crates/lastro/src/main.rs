@@ -51,8 +51,8 @@ enum Command {
     /// Check both databases against the invariants, even while the services run
     Verify(verify::Args),
     Bench(Box<bench::Args>),
-    /// Show what people changed by hand: products, locations, adjusted and counted stock, API keys; from
-    /// the databases, or over HTTP
+    /// Show what people did by hand at both services, and which administrative requests were refused;
+    /// from the databases, or over HTTP
     AdminLog(admin_log::Args),
     /// Copy both SQLite files as they are at one moment, even while the services run
     Backup(backup::Args),

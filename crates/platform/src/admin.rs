@@ -21,8 +21,8 @@ pub struct Requester {
 /// An entry of the admin log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminEntry {
-    /// The number of the entry: later entries have greater ones. The database gives it, and whoever
-    /// inserts an entry leaves it 0.
+    /// The number of the entry: later entries have greater ones. The database gives it; it is 0
+    /// in an entry to insert.
     pub number: i64,
     /// When the change was made.
     pub at: Timestamp,
@@ -79,7 +79,7 @@ impl AdminNote {
     }
 }
 
-/// The table `admin_log`, as operators read it. Each service has one in its own database. What
+/// The table `admin_log`, which operators read. Each service has one in its own database. What
 /// changes something is recorded in the transaction of the change.
 #[async_trait]
 pub trait AdminLog: Send + Sync + fmt::Debug {

@@ -33,7 +33,7 @@ pub struct StoredKey {
     pub record: KeyRecord,
     /// Who made it, such as `operator:ana`.
     pub created_by: String,
-    /// When a client last used it, up to a minute ago, with whichever secret.
+    /// When a client last used it, up to a minute ago, with any of its secrets.
     pub last_used_at: Option<Timestamp>,
     /// When a client last used its secret.
     pub secret_last_used_at: Option<Timestamp>,
@@ -50,7 +50,7 @@ impl StoredKey {
         } else if previous.is_some_and(|old| old.sha256 == secret) {
             self.previous_last_used_at
         } else {
-            // What is put back was used, and nobody knows which of its uses was the last one.
+            // Which use was the last one of a secret that is restored is not known, so take the key's.
             self.last_used_at.filter(|_| matches!(change, KeyChange::Restore { .. }))
         }
     }

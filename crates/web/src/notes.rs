@@ -15,9 +15,10 @@ use tracing::{info, warn};
 use crate::program::Context;
 use crate::{Refusals, RefusedRequest};
 
-/// How long a note is tried again while the database is busy or away. Others wait meanwhile, and so
-/// does the end of the process.
+/// How long a note is tried again while the database is busy or away. Others wait meanwhile.
 const TRIED_FOR: Duration = Duration::from_secs(5);
+/// How long the end of the process waits until the last notes are written.
+const LAST_NOTES: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Records that the service serves anyone, if it does, and the administrative requests that its edge
@@ -44,7 +45,8 @@ impl Notes {
         (Self { service, log, serves_anyone_at, refused }, refusals)
     }
 
-    /// Records until `shutdown`. What cannot be recorded is in the log of the program.
+    /// Records until `shutdown`, and then once more what was reported before it. What cannot be
+    /// recorded is in the log of the program.
     ///
     /// # Errors
     ///
@@ -53,24 +55,21 @@ impl Notes {
         if let Some(listen) = self.serves_anyone_at.take() {
             let service = self.service;
             warn!(audit = true, service, listen, "clients are not asked who they are");
-            let (requester, after) = (Requester::default(), json!({"no_auth": true}));
-            self.record(requester, "serves_anyone", listen, after.to_string()).await?;
+            let (requester, after) = (Requester::default(), json!({"no_auth": true}).to_string());
+            let note = AdminNote { requester, action: "serves_anyone", subject: listen, after };
+            self.record(note, &shutdown).await?;
         }
-        loop {
-            let refused = tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
-                refused = self.refused.recv() => refused,
-            };
-            // Without an API, only the shutdown is left to wait for.
-            let Some(refused) = refused else {
-                shutdown.cancelled().await;
-                return Ok(());
-            };
-            self.refused(refused).await?;
+        // Without an API, only the shutdown is left to wait for.
+        while let Some(Some(refused)) = shutdown.run_until_cancelled(self.refused.recv()).await {
+            let note = self.logged(refused);
+            self.record(note, &shutdown).await?;
         }
+        shutdown.cancelled().await;
+        self.record_the_last(&shutdown).await
     }
 
-    async fn refused(&self, refused: RefusedRequest) -> Result<(), Failure> {
+    /// The note of a request that was refused, which is in the log of the program from now on.
+    fn logged(&self, refused: RefusedRequest) -> AdminNote {
         let RefusedRequest { requester, request, required_scope } = refused;
         let required_scope = required_scope.map(Scope::as_str);
         let requester: Requester = requester.into();
@@ -81,17 +80,29 @@ impl Notes {
             service, actor, address, request_id, request, required_scope, "a request was refused"
         );
         let after = json!({"required_scope": required_scope}).to_string();
-        self.record(requester, "refused", request, after).await
+        AdminNote { requester, action: "refused", subject: request, after }
     }
 
-    async fn record(
-        &self,
-        requester: Requester,
-        action: &'static str,
-        subject: String,
-        after: String,
-    ) -> Result<(), Failure> {
-        let note = AdminNote { requester, action, subject, after };
+    async fn record_the_last(&mut self, shutdown: &CancellationToken) -> Result<(), Failure> {
+        let mut notes = Vec::new();
+        while let Ok(refused) = self.refused.try_recv() {
+            notes.push(self.logged(refused));
+        }
+        let recording = async {
+            for note in notes {
+                self.record(note, shutdown).await?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(LAST_NOTES, recording).await.unwrap_or_else(|_| {
+            let service = self.service;
+            warn!(service, "the last entries of the admin log were not written in time");
+            Ok(())
+        })
+    }
+
+    /// Tries until the note is recorded, for a while, and once only after `shutdown`.
+    async fn record(&self, note: AdminNote, shutdown: &CancellationToken) -> Result<(), Failure> {
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -101,12 +112,13 @@ impl Notes {
                 Err(failure) => failure,
             };
             let may_pass = matches!(failure, Failure::Busy(_) | Failure::Unavailable(_));
-            if !may_pass || begun.elapsed() + pause > TRIED_FOR {
+            let has_time = begun.elapsed() + pause <= TRIED_FOR;
+            let pausing = tokio::time::sleep(pause);
+            if !may_pass || !has_time || shutdown.run_until_cancelled(pausing).await.is_none() {
                 let (error, service) = (Chain(&failure), self.service);
                 warn!(%error, service, "the admin log cannot be written; the entry is only in this log");
                 return Ok(());
             }
-            tokio::time::sleep(pause).await;
             pause *= 2;
         }
     }
@@ -149,19 +161,22 @@ mod tests {
         Arc::new(std::fmt::Error)
     }
 
+    fn refused(number: usize) -> RefusedRequest {
+        let requester = crate::Requester {
+            actor: Some("key:ana".to_owned()),
+            request_id: Some(format!("r-{number}")),
+            address: None,
+        };
+        let (request, required_scope) = ("GET /x".to_owned(), Some(Scope::KeysAdmin));
+        RefusedRequest { requester, request, required_scope }
+    }
+
     /// Lets the worker record these, and that it serves anyone.
-    async fn recorded(failures: Vec<Failure>, refused: usize) -> (Arc<Log>, Result<(), Failure>) {
+    async fn recorded(failures: Vec<Failure>, requests: usize) -> (Arc<Log>, Result<(), Failure>) {
         let log = Arc::new(Log { failures: Mutex::new(failures), ..Log::default() });
         let (sender, receiver) = mpsc::channel(9);
-        for number in 0..refused {
-            let requester = crate::Requester {
-                actor: Some("key:ana".to_owned()),
-                request_id: Some(format!("r-{number}")),
-                address: None,
-            };
-            let (request, required_scope) = ("GET /x".to_owned(), Some(Scope::KeysAdmin));
-            let refused = RefusedRequest { requester, request, required_scope };
-            sender.try_send(refused).expect("there is room");
+        for number in 0..requests {
+            sender.try_send(refused(number)).expect("there is room");
         }
         drop(sender);
         let serves_anyone_at = Some("0.0.0.0:80".to_owned());
@@ -209,6 +224,30 @@ mod tests {
             (*log.tries.lock().expect("a lock"), log.notes.lock().expect("a lock").len()),
             (1, 0)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_for_no_pause_and_records_what_was_reported_before_it() {
+        let failures = vec![Failure::Unavailable(cause())];
+        let log = Arc::new(Log { failures: Mutex::new(failures), ..Log::default() });
+        let (sender, receiver) = mpsc::channel(9);
+        for number in 0..3 {
+            sender.try_send(refused(number)).expect("there is room");
+        }
+        let (service, serves_anyone_at) = ("orders", None);
+        let notes = Notes { service, log: log.clone(), serves_anyone_at, refused: receiver };
+        let shutdown = CancellationToken::new();
+        let worker = tokio::spawn(notes.run(shutdown.clone()));
+        // Until the first one is tried for the first time.
+        tokio::task::yield_now().await;
+        assert_eq!(*log.tries.lock().expect("a lock"), 1);
+        let begun = Instant::now();
+        shutdown.cancel();
+        assert!(worker.await.expect("it does not panic").is_ok());
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let notes = log.notes.lock().expect("a lock");
+        let ids: Vec<_> = notes.iter().map(|note| note.requester.request_id.as_deref()).collect();
+        assert_eq!(ids, [Some("r-1"), Some("r-2")], "the first one is in the log of the program");
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use contract::commands::AllocateStock;
 use contract::{Digest, LocationId, OrderId, ProductId, Quantity};
 
-use crate::admin::{AdminNote, Requester};
+use crate::admin::{ImportNote, Requester};
 use crate::stock::{Location, MovementKind, RequestCause, RequestId};
 
 /// A command to the Inventory Service.
@@ -24,7 +24,7 @@ pub enum InventoryCommand {
     /// A client imports a row of counted stock.
     Import(Box<ImportRow>),
     /// The service notes something in the admin log.
-    Note(Box<AdminNote>),
+    Note(Box<ImportNote>),
     /// An operator lets Inventory carry out a command that the Order Service would send if it knew
     /// that it is needed.
     Repair(Box<RepairOrder>),

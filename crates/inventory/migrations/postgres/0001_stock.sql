@@ -127,7 +127,7 @@ CREATE TABLE admin_log (
     at         bigint NOT NULL,
     actor      text,
     action     text   NOT NULL,
-    -- The id of a product, a location, a key or an entry of the quarantine.
+    -- The id of a product, a location, an order, a key or an entry of the quarantine, a request, or an address.
     subject    text   NOT NULL,
     before     json,
     after      json   NOT NULL,
@@ -252,7 +252,7 @@ CREATE TRIGGER the_head_stays BEFORE DELETE OR TRUNCATE ON journal_head EXECUTE 
 CREATE TRIGGER the_head_does_not_fall BEFORE UPDATE ON journal_head FOR EACH ROW
 WHEN (NEW.last < OLD.last) EXECUTE FUNCTION refuse();
 
--- Histories name keys by their ids, so a key is revoked and never deleted. Every change counts but that a key was used.
+-- Histories name keys by their ids, so a key is revoked and never deleted. Every change counts except a note of a use.
 CREATE TRIGGER keys_stay BEFORE DELETE OR TRUNCATE ON api_keys EXECUTE FUNCTION refuse();
 CREATE TRIGGER the_version_stays BEFORE DELETE OR TRUNCATE ON api_keys_version EXECUTE FUNCTION refuse();
 

@@ -122,7 +122,7 @@ CREATE TABLE admin_log (
     at         INTEGER NOT NULL,
     actor      TEXT,
     action     TEXT    NOT NULL,
-    -- The id of a product, a location, a key or an entry of the quarantine.
+    -- The id of a product, a location, an order, a key or an entry of the quarantine, a request, or an address.
     subject    TEXT    NOT NULL,
     -- JSON.
     before     TEXT,
@@ -241,8 +241,8 @@ BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER the_journal_is_not_deleted BEFORE DELETE ON journal
 BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 
--- Histories name keys by their ids, so a key is revoked and never deleted. Every change counts but
--- that a key was used.
+-- Histories name keys by their ids, so a key is revoked and never deleted. Every change counts except
+-- a note of a use.
 CREATE TRIGGER keys_are_not_deleted BEFORE DELETE ON api_keys
 BEGIN SELECT RAISE(ABORT, 'a key is revoked and never deleted'); END;
 

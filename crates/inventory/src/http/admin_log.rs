@@ -13,9 +13,9 @@ use crate::service::Service;
 /// List administrative changes of the Inventory Service
 ///
 /// Lists what people changed by hand, newest first: products, locations, adjusted and counted stock,
-/// imports, discarded entries of the quarantine, and API keys in the database. It also has the
-/// administrative requests that were refused, and when
-/// the service began to serve clients without asking who they are. The log is append-only.
+/// imports, orders that `lastro repair` changed, discarded entries of the quarantine, and API keys in
+/// the database. It also has the administrative requests that were refused, and when the service
+/// began to serve clients without asking who they are. The log is append-only.
 #[utoipa::path(
     get, path = "/api/inventory/admin-log", tag = "inventory", operation_id = "listStockAdminLog",
     params(

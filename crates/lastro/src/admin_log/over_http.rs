@@ -32,7 +32,8 @@ impl TryFrom<Item> for AdminEntry {
         let answered: Answered =
             serde_json::from_str(&item.raw).map_err(|error| unknown(&error))?;
         let Answered { at, actor, action, subject, before, after, request_id, address } = answered;
-        let at = Timestamp::from_rfc3339(&at).ok_or_else(|| unknown(&"at is no time"))?;
+        let at = Timestamp::from_rfc3339(&at)
+            .ok_or_else(|| unknown(&"`at` must be an RFC 3339 time"))?;
         let (before, after) = (before.map(|it| it.get().to_owned()), after.get().to_owned());
         // Only the database knows the number.
         Ok(Self { number: 0, at, actor, action, subject, before, after, request_id, address })
@@ -60,12 +61,14 @@ pub(super) async fn read(
             Err(why) => failed.push((service, why)),
         }
     }
-    if failed.len() == 2 {
-        // The first one says what to do, and the second one rarely says anything else.
-        return Err(failed.swap_remove(0).1);
-    }
     let Some((service, why)) = failed.pop() else { return Ok((entries, None)) };
     let line = format!("the admin log of {service} is not shown: {}", why.first_line());
+    if let Some((_, first)) = failed.pop() {
+        if first.first_line() != why.first_line() {
+            note(line);
+        }
+        return Err(first);
+    }
     if why.code() == Some("forbidden") {
         note(line);
         return Ok((entries, None));

@@ -1,7 +1,7 @@
 //! From where the admin logs are read: from the databases, or from the services over HTTP.
 //!
-//! A flag decides. Without one, it is over HTTP if a variable names a service, and the databases are
-//! read otherwise, also if variables name them.
+//! A flag decides. Without one, the logs are read over HTTP if a variable names a service, and from
+//! the databases otherwise, also if variables name those.
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Error, FromArgMatches};
@@ -55,7 +55,7 @@ impl Named {
         }
     }
 
-    /// Decides.
+    /// Chooses the source.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl FromArgMatches for Named {
     }
 }
 
-/// It has no arguments of its own.
+/// Adds no arguments of its own.
 impl clap::Args for Named {
     fn augment_args(command: Command) -> Command {
         command

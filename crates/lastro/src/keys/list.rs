@@ -58,14 +58,16 @@ impl Listed {
         format!("  {used:16}  {by_old_secret:16}  {services:9}")
     }
 
-    fn as_json(&self, has_tables: bool) -> Result<Value, ProgramError> {
+    fn as_json(&self, has_tables: bool, now: Timestamp) -> Result<Value, ProgramError> {
         let mut key = serde_json::to_value(&self.record).map_err(ProgramError::failed)?;
         if has_tables && let Some(key) = key.as_object_mut() {
             let last_used_at = self.last_used_at.map(Timestamp::to_rfc3339);
             key.insert("created_by".to_owned(), json!(self.created_by));
             key.insert("last_used_at".to_owned(), json!(last_used_at));
-            let by_old_secret = self.old_secret_last_used_at.map(Timestamp::to_rfc3339);
-            key.insert("old_secret_last_used_at".to_owned(), json!(by_old_secret));
+            if self.record.has_two_secrets(now) {
+                let by_old_secret = self.old_secret_last_used_at.map(Timestamp::to_rfc3339);
+                key.insert("old_secret_last_used_at".to_owned(), json!(by_old_secret));
+            }
             key.insert("services".to_owned(), json!(self.services));
         }
         Ok(key)
@@ -81,7 +83,7 @@ pub(super) fn show(
 ) -> Result<(), ProgramError> {
     if json {
         for key in keys {
-            println!("{}", key.as_json(has_tables)?);
+            println!("{}", key.as_json(has_tables, now)?);
         }
         return Ok(());
     }

@@ -176,13 +176,13 @@ CREATE TABLE api_keys_version (
 INSERT INTO api_keys_version (one, version) VALUES (1, 0);
 
 -- The admin log: who made and revoked which key, sent which command again, and discarded which entry of the
--- quarantine. Append-only. By number: newest first.
+-- quarantine; which administrative requests were refused. Append-only. By number: newest first.
 CREATE TABLE admin_log (
     entry_no   INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     at         INTEGER NOT NULL,
     actor      TEXT,
     action     TEXT    NOT NULL,
-    -- The id of a key, an order or an entry of the quarantine.
+    -- The id of a key, an order or an entry of the quarantine, a request, or an address.
     subject    TEXT    NOT NULL,
     -- JSON.
     before     TEXT,
@@ -212,8 +212,8 @@ BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER the_journal_is_not_deleted BEFORE DELETE ON journal
 BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 
--- Histories name keys by their ids, so a key is revoked and never deleted. Every change counts but
--- that a key was used.
+-- Histories name keys by their ids, so a key is revoked and never deleted. Every change counts except
+-- a note of a use.
 CREATE TRIGGER keys_are_not_deleted BEFORE DELETE ON api_keys
 BEGIN SELECT RAISE(ABORT, 'a key is revoked and never deleted'); END;
 

@@ -67,12 +67,18 @@ pub(super) struct Key {
     pub(super) last_uses: Vec<(SecretHash, Arc<LastUse>)>,
 }
 
-/// When a secret was last used, in microseconds since the epoch: as this process has seen it, and as it
-/// has noted it in the table. 0 is never.
+/// When a secret was last used, in microseconds since the epoch: as this process has seen it, and
+/// as it has noted it in the table. 0 is never.
 #[derive(Debug, Default)]
 pub(super) struct LastUse {
     pub(super) seen: AtomicI64,
     pub(super) noted: AtomicI64,
+}
+
+impl LastUse {
+    fn is_to_be_noted(&self) -> bool {
+        self.seen.load(Ordering::Relaxed) > self.noted.load(Ordering::Relaxed)
+    }
 }
 
 /// What a source says about a key that a client sent.
@@ -349,7 +355,11 @@ fn by_id(records: Vec<KeyRecord>, before: &HashMap<KeyId, Key>) -> HashMap<KeyId
             (secret, last_use.unwrap_or_default())
         };
         let old = record.previous.as_ref().map(|old| old.sha256);
-        let last_uses = std::iter::once(record.sha256).chain(old).map(last_use).collect();
+        let secrets: Vec<_> = std::iter::once(record.sha256).chain(old).collect();
+        // A secret that is gone was a use of the key.
+        let gone = before.into_iter().flat_map(|key| &key.last_uses);
+        let gone = gone.filter(|(its, last)| !secrets.contains(its) && last.is_to_be_noted());
+        let last_uses = secrets.iter().copied().map(last_use).chain(gone.cloned()).collect();
         (record.id.clone(), Key { record, principal, last_uses })
     };
     records.into_iter().map(key).collect()

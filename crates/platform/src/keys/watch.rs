@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often the last uses of keys are written into their table.
 const NOTE_USES_EVERY: Duration = Duration::from_secs(60);
 /// How long the end of the process waits until the last ones are written.
-const LAST_NOTE: Duration = Duration::from_secs(1);
+const LAST_NOTE: Duration = Duration::from_secs(3);
 
 impl KeySource {
     /// Reads the keys again whenever they change, or at SIGHUP, and notes in a table when its keys

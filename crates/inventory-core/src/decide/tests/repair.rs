@@ -64,7 +64,7 @@ fn a_repair_that_changes_nothing_is_not_recorded() {
 }
 
 #[test]
-fn a_repair_touches_the_order_and_is_none_of_its_commands() {
+fn a_repair_loads_the_rows_of_its_order_and_is_not_a_command_of_the_order() {
     let (_, cancel) = shop();
     assert_eq!(Touched::by(&[repair(cancel.clone())]), Touched::by(slice::from_ref(&cancel)));
     assert!(!repair(cancel).is_of_order());

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faults::fault_point;
-use inventory_core::admin::{AdminNote, Note, Requester};
+use inventory_core::admin::{ImportNote, Note, Requester};
 use inventory_core::decide::{InventoryCommand, InventoryOutcome};
 use platform::failure::NotDone;
 use sha2::{Digest as _, Sha256};
@@ -300,7 +300,7 @@ impl Import {
     fn began(&self) -> Option<InventoryCommand> {
         let Terms::Import { key, reason, requester } = &self.terms else { return None };
         let note = Note::ImportBegan { key: shown(key).to_owned(), reason: reason.clone() };
-        Some(InventoryCommand::Note(Box::new(AdminNote { requester: requester.clone(), note })))
+        Some(InventoryCommand::Note(Box::new(ImportNote { requester: requester.clone(), note })))
     }
 
     /// Notes in the admin log what became of the import.
@@ -317,7 +317,7 @@ impl Import {
         let key = shown(key).to_owned();
         let sha256 = self.digest.to_string();
         let note = Note::ImportEnded { key, is_complete, rows, changed, failed, sha256 };
-        let note = Box::new(AdminNote { requester: requester.clone(), note });
+        let note = Box::new(ImportNote { requester: requester.clone(), note });
         if let Err(error) = self.service.batcher.submit(InventoryCommand::Note(note)).await {
             warn!(?error, "the admin log cannot be written; the entry is only in this log");
         }

@@ -1,7 +1,8 @@
 //! Laws of the admin log: it has what people changed by hand, and nothing else.
 
-use inventory_core::admin::AdminNote;
+use inventory_core::admin::ImportNote;
 use inventory_core::decide::RepairOrder;
+use platform::admin::AdminNote;
 use serde_json::{Value, json};
 
 use super::*;
@@ -27,7 +28,7 @@ fn by_ana(command: InventoryCommand) -> InventoryCommand {
             InventoryCommand::Import(Box::new(ImportRow { requester, ..*row }))
         }
         InventoryCommand::Note(note) => {
-            InventoryCommand::Note(Box::new(AdminNote { requester, ..*note }))
+            InventoryCommand::Note(Box::new(ImportNote { requester, ..*note }))
         }
         // What the Order Service sends, given by an operator instead.
         InventoryCommand::Allocate(command) => {
@@ -59,7 +60,7 @@ pub(crate) async fn the_admin_log_has_what_people_changed_and_who_did_it(fresh: 
         address: Some("192.0.2.7".to_owned()),
     };
     let (subject, after) = ("PUT /moon".to_owned(), json!({"required_scope": null}).to_string());
-    let note = platform::admin::AdminNote { requester, action: "refused", subject, after };
+    let note = AdminNote { requester, action: "refused", subject, after };
     fresh.admin_log.note(note).await.expect("noted");
     let mut log = fresh.admin_log.page(None, 100).await.expect("a page");
     log.reverse();

@@ -1,6 +1,6 @@
 //! Laws of imports: a row is a count and a name, in one command.
 
-use inventory_core::admin::{AdminNote, Note};
+use inventory_core::admin::{ImportNote, Note};
 use inventory_core::decide::Refusal;
 use inventory_core::stock::{Cause, MovementKind};
 
@@ -79,7 +79,7 @@ pub(crate) async fn a_batch_of_rows_is_counted_once_and_a_refused_row_changes_no
 pub(crate) async fn the_admin_log_has_an_import_as_a_whole(fresh: Fresh) {
     let note = |note| {
         let requester = Requester::default();
-        InventoryCommand::Note(Box::new(AdminNote { requester, note }))
+        InventoryCommand::Note(Box::new(ImportNote { requester, note }))
     };
     let began = Note::ImportBegan { key: "K".to_owned(), reason: "annual".to_owned() };
     let ended = Note::ImportEnded {
