@@ -58,9 +58,10 @@ pub fn refuse_open_address(address: &ListenAddr, allowed: bool) -> Result<(), Us
     }
     Err(UsageError(format!(
         "{address} can be reached from other machines without authentication; listen on \
-         127.0.0.1, or ask clients for API keys (`lastro keys create --name NAME --scope orders:read`, \
-         then LASTRO_API_KEYS_FILE or LASTRO_API_KEYS_IN_DATABASE=true) or access tokens (LASTRO_OIDC_ISSUER), or set \
-         LASTRO_NO_AUTH=true if a proxy in front authenticates the clients"
+         127.0.0.1, or ask clients for API keys (`lastro keys create --file keys.toml --name NAME \
+         --scope orders:read`, then LASTRO_API_KEYS_FILE=keys.toml) or access tokens \
+         (LASTRO_OIDC_ISSUER), or set LASTRO_NO_AUTH=true if a proxy in front authenticates the \
+         clients"
     )))
 }
 
@@ -165,6 +166,10 @@ mod tests {
             line.starts_with("0.0.0.0:80 can be reached") && line.contains("LASTRO_NO_AUTH=true"),
             "{line}"
         );
+        // Both name the same file, so the first start works.
+        for words in ["`lastro keys create --file keys.toml ", "LASTRO_API_KEYS_FILE=keys.toml)"] {
+            assert!(line.contains(words), "{line}");
+        }
         assert!(!line.contains('\n'), "{line}");
     }
 }

@@ -181,7 +181,9 @@ impl KeySource {
         if source.known().keys.is_empty() {
             warn!(
                 service,
-                "the table api_keys has no keys, so requests are refused until there is one; run `lastro keys create --in-database --name NAME --scope orders:read`, with the scopes that it is to have"
+                "the table api_keys has no keys, so requests are refused until there is one; run \
+                 `lastro keys create --in-database --name NAME --scope orders:read`, with the \
+                 scopes that it is to have"
             );
         }
         Ok(source)
@@ -326,7 +328,8 @@ fn read(path: &Path) -> Result<Vec<KeyRecord>, KeysFileError> {
     let records = file::read(path)?;
     if records.is_empty() {
         let reason = format!(
-            "it has no keys; run `lastro keys create --file {} --name NAME --scope orders:read`, with the scopes that it is to have",
+            "it has no keys; run `lastro keys create --file {} --name NAME --scope orders:read`, \
+             with the scopes that it is to have",
             path.display()
         );
         return Err(KeysFileError::Malformed { path: path.to_owned(), reason });
