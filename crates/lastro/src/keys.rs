@@ -30,19 +30,30 @@ mod tables;
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
-    /// The file of keys, which services read with LASTRO_API_KEYS_FILE [default: that of the settings
-    /// file, else the databases]
-    #[arg(long, env = "LASTRO_API_KEYS_FILE", value_name = "FILE", global = true)]
+    /// The file of keys [default: what services read: the file of LASTRO_API_KEYS_FILE, or with
+    /// LASTRO_API_KEYS_IN_DATABASE the databases]
+    #[arg(long, value_name = "FILE", global = true)]
     file: Option<PathBuf>,
-    /// The tables of the databases, which services read with LASTRO_API_KEYS_IN_DATABASE, also if a
-    /// file is named
+    /// The tables of the databases
     #[arg(long, global = true)]
     in_database: bool,
     #[command(flatten)]
+    services: ServiceArgs,
+    #[command(flatten)]
     databases: DatabaseArgs,
-    /// The settings file, which may name the file of keys or the databases [default: ./lastro.toml, if it exists]
+    /// The settings file, which may name the file of keys or the databases [default:
+    /// ./lastro.toml, if it exists]
     #[arg(long, env = "LASTRO_CONFIG", value_name = "FILE", global = true)]
     config: Option<PathBuf>,
+}
+
+/// What services read, by the same variables.
+#[derive(Debug, clap::Args)]
+struct ServiceArgs {
+    #[arg(long, env = "LASTRO_API_KEYS_FILE", hide = true, global = true)]
+    api_keys_file: Option<PathBuf>,
+    #[arg(long, env = "LASTRO_API_KEYS_IN_DATABASE", hide = true, global = true)]
+    api_keys_in_database: Option<bool>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,19 +128,19 @@ enum Source {
 ///
 /// # Errors
 ///
-/// No file and no database is named, it cannot be read or written, or it has no such key.
+/// No file and no database is named, or both are, it cannot be read or written, or it has no such
+/// key.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    let Args { command, file, in_database, databases, config } = args;
-    // The variable may stay set where both are used.
-    let variable = std::env::var_os("LASTRO_API_KEYS_FILE").map(PathBuf::from);
-    if in_database && file.is_some() && file != variable {
-        return Err(UsageError("--file and --in-database exclude each other".to_owned()).into());
-    }
-    let names_tables = in_database || databases.names_any();
-    let source = match file.filter(|_| !in_database) {
-        Some(file) => Source::File(file),
-        None if names_tables => Source::Tables(Named::by(databases, config)?),
-        None => where_services_look(databases, config)?,
+    let Args { command, file, in_database, services, databases, config } = args;
+    // Whoever names a file need not have settings that can be read.
+    let settings = || File::load(config, &[&COMMON_KEYS[..], &KEYS].concat());
+    let source = match (file, in_database) {
+        (Some(_), true) => {
+            return Err(UsageError("--file and --in-database exclude each other".to_owned()).into());
+        }
+        (Some(file), false) => Source::File(file),
+        (None, true) => Source::Tables(Named::by(databases, &settings()?)?),
+        (None, false) => services.source(databases, &settings()?)?,
     };
     let now = SystemClock.now();
     match command {
@@ -160,24 +171,35 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     Ok(())
 }
 
-/// Where keys are if neither a flag nor a variable says it: in the file that the settings file names,
-/// else in the databases that it names, else in those in ./data.
-fn where_services_look(
-    databases: DatabaseArgs,
-    config: Option<PathBuf>,
-) -> Result<Source, ProgramError> {
-    let settings = File::load(config.clone(), &[&COMMON_KEYS[..], &KEYS].concat())?;
-    if let Some(file) = settings.get("api_keys_file")? {
-        return Ok(Source::File(file));
+impl ServiceArgs {
+    /// Where keys are if neither `--file` nor `--in-database` says it: where services read them. A
+    /// database that a flag or a variable names is meant unless a variable names a file.
+    ///
+    /// # Errors
+    ///
+    /// Services read both, or neither, or a setting is wrong.
+    fn source(self, databases: DatabaseArgs, settings: &File) -> Result<Source, UsageError> {
+        if self.api_keys_file.is_none() && databases.names_any() {
+            return Ok(Source::Tables(Named::by(databases, settings)?));
+        }
+        let file = settings.or(self.api_keys_file, "api_keys_file")?;
+        let in_database = settings.or(self.api_keys_in_database, "api_keys_in_database")?;
+        match (file, in_database.unwrap_or(false)) {
+            (Some(file), false) => Ok(Source::File(file)),
+            (None, true) => Ok(Source::Tables(Named::by(databases, settings)?)),
+            (Some(file), true) => Err(UsageError(format!(
+                "services read the keys of {} and those of the databases (api_keys_in_database); \
+                 say which are meant with --file or --in-database",
+                file.display()
+            ))),
+            (None, false) => Err(UsageError(
+                "neither api_keys_file nor api_keys_in_database is set; name the file of keys with \
+                 --file, or the databases with --in-database, --data-dir, --orders-database-url or \
+                 --inventory-database-url"
+                    .to_owned(),
+            )),
+        }
     }
-    let named = Named::by(databases, config)?;
-    if named.exists() {
-        return Ok(Source::Tables(named));
-    }
-    let line = format!(
-        "{named} do not exist; name the file of keys with --file or LASTRO_API_KEYS_FILE, or the databases with --in-database, --data-dir, --orders-database-url or --inventory-database-url"
-    );
-    Err(UsageError(line).into())
 }
 
 impl Source {

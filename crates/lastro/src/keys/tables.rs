@@ -1,35 +1,26 @@
 //! Keys in the tables of both services, or of one. Neither service reads the database of the other,
 //! so a key for both is written twice, one database after the other.
 
-use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use platform::clock::Timestamp;
 use platform::config::{DatabaseUrl, File, UsageError};
 use platform::failure::{Chain, Failure};
 use platform::keys::{KeyChange, KeyId, KeyRecord, NewKey};
-use platform::process::{COMMON_KEYS, ProgramError};
+use platform::process::ProgramError;
 use storage::Misfit;
 use storage::keys::{ChangeError, KeyDatabase, StoredKey};
 
 use super::list::{Listed, day};
 use super::{new_secret, rotation};
 use crate::operator::operator;
-use crate::serve::{DatabaseArgs, KEYS};
+use crate::serve::DatabaseArgs;
 
 /// The databases that are named.
 pub(super) struct Named {
     orders: Option<DatabaseUrl>,
     inventory: Option<DatabaseUrl>,
     by: String,
-}
-
-impl fmt::Display for Named {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.urls().map(DatabaseUrl::to_string).collect();
-        f.write_str(&names.join(" and "))
-    }
 }
 
 /// The databases that are named, each of which was reached.
@@ -66,24 +57,10 @@ impl Named {
     ///
     /// # Errors
     ///
-    /// A flag, a variable or the settings file is wrong.
-    pub(super) fn by(databases: DatabaseArgs, config: Option<PathBuf>) -> Result<Self, UsageError> {
-        let file = File::load(config, &[&COMMON_KEYS[..], &KEYS].concat())?;
-        let [orders, inventory] = databases.named(&file)?;
+    /// A flag, a variable or a setting is wrong.
+    pub(super) fn by(databases: DatabaseArgs, settings: &File) -> Result<Self, UsageError> {
+        let [orders, inventory] = databases.named(settings)?;
         Ok(Self { orders, inventory, by: operator() })
-    }
-
-    /// Whether there may be such databases: an SQLite file that is named must exist.
-    pub(super) fn exists(&self) -> bool {
-        let may_exist = |url: &DatabaseUrl| match url {
-            DatabaseUrl::Sqlite(path) => path.exists(),
-            DatabaseUrl::Postgres(_) => true,
-        };
-        self.urls().any(may_exist)
-    }
-
-    fn urls(&self) -> impl Iterator<Item = &DatabaseUrl> {
-        [&self.orders, &self.inventory].into_iter().flatten()
     }
 
     /// Opens the databases and reads their keys: a database that is away is found out before

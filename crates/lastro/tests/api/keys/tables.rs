@@ -241,8 +241,14 @@ async fn a_key_of_the_file_and_a_key_of_the_tables_both_work() {
     let named = named.env("LASTRO_DATA_DIR", "data");
     let of_file = named.clone().args(["keys", "list"]).to_end().await;
     assert!(of_file.stderr.contains("keys.toml") && of_file.stdout.contains(&id), "{of_file:?}");
-    let of_tables = named.args(["keys", "list", "--in-database"]).to_end().await;
+    let of_tables = named.clone().args(["keys", "list", "--in-database"]).to_end().await;
     assert!(of_tables.stderr.contains("orders.db") && !of_tables.stdout.contains(&id));
+    // Services with these variables read both.
+    let both = named.env("LASTRO_API_KEYS_IN_DATABASE", "true");
+    let unclear = both.clone().args(["keys", "list"]).to_end().await;
+    unclear.must_be_refused(2, &["keys.toml and those of the databases", "--in-database"]);
+    let of_file = both.args(["keys", "list", "--file", file]).to_end().await;
+    assert!(of_file.stdout.contains(&id), "{of_file:?}");
 }
 
 /// The databases are changed one after the other.
@@ -358,26 +364,42 @@ async fn one_database_alone_may_have_a_key() {
     assert!(list.contains("  orders  ") && !list.contains("  both  "), "{list}");
 }
 
-/// As `verify` and the services do: what the settings file says, else the folder ./data.
 #[tokio::test]
 async fn where_nothing_is_named_keys_are_where_services_look_for_them() {
     let shop = shop().await;
-    let keys = async |args: &[&str]| {
-        let ended = lastro(shop.folder()).args([&["keys"], args].concat()).to_end().await;
-        assert_eq!(ended.code, Some(0), "{args:?}: {ended:?}");
-        ended
+    let keys =
+        async |args: &[&str]| lastro(shop.folder()).args([&["keys"], args].concat()).to_end().await;
+    let settings = |text: &str| {
+        std::fs::write(shop.folder().join("lastro.toml"), text).expect("written");
     };
     let create = ["create", "--name", "x", "--scope", "orders:read"];
+    // Services that do not read the tables accept no key of them, though there is ./data.
+    for unset in ["", "api_keys_in_database = false\n"] {
+        settings(unset);
+        let words = ["neither api_keys_file nor api_keys_in_database", "--file", "--in-database"];
+        keys(&create).await.must_be_refused(2, &words);
+    }
+    settings("api_keys_in_database = true\n");
     let made = keys(&create).await;
     assert!(made.stderr.contains("it is in sqlite:data/orders.db and "), "{made:?}");
     let list = keys(&["list"]).await;
     assert_eq!(list.stdout, tool(&shop, &["list"]).await.stdout);
-    std::fs::write(shop.folder().join("lastro.toml"), "api_keys_file = \"mine.toml\"\n")
-        .expect("written");
+    settings("");
+    let of_variable = lastro(shop.folder()).env("LASTRO_API_KEYS_IN_DATABASE", "true");
+    assert_eq!(of_variable.args(["keys", "list"]).to_end().await.stdout, list.stdout);
+    settings("api_keys_file = \"mine.toml\"\n");
     let made = keys(&create).await;
     assert!(made.stderr.contains("it is in mine.toml"), "{made:?}");
     let list = keys(&["list"]).await;
     assert!(list.stderr.contains("keys of mine.toml"), "{list:?}");
+    let both = "api_keys_file = \"mine.toml\"\napi_keys_in_database = true\n";
+    settings(both);
+    keys(&create).await.must_be_refused(2, &["mine.toml and those of the databases", "--file"]);
+    for text in [both, "nonsense = 1\n"] {
+        settings(text);
+        let list = keys(&["list", "--file", "mine.toml"]).await;
+        assert_eq!(list.code, Some(0), "{list:?}");
+    }
 }
 
 #[tokio::test]
@@ -389,7 +411,7 @@ async fn what_cannot_be_is_said_in_one_line() {
         .must_be_refused(2, &["api_keys_in_database and no_auth exclude each other"]);
     run(&["keys", "list"])
         .await
-        .must_be_refused(2, &["data/orders.db and ", "--file", "--data-dir", "--in-database"]);
+        .must_be_refused(2, &["api_keys_file", "--file", "--data-dir", "--in-database"]);
     for args in [&["keys", "list", "--data-dir", "none"][..], &["keys", "list", "--in-database"]] {
         run(args).await.must_be_refused(1, &["orders.db", "there is no such file"]);
     }
