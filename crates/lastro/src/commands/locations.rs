@@ -2,11 +2,11 @@
 
 use clap::Subcommand;
 use platform::process::ProgramError;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::{Context, ListArgs, field, put, show_list};
-use crate::client::{ConnectArgs, Failed, Item, Query, done, segment};
-use crate::output::{line, show};
+use crate::client::{ConnectArgs, Failed, Item, Query, done};
+use crate::output::show;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -39,7 +39,7 @@ struct Put {
     /// it is, and 0 if it is new]
     #[arg(long, value_name = "NUMBER")]
     priority: Option<u32>,
-    /// Create it, and refuse that if it exists
+    /// Create it, and refuse that if it exists with other values
     #[arg(long, requires = "name")]
     new: bool,
 }
@@ -71,27 +71,16 @@ async fn list(context: &Context, args: &ListArgs) -> Result<(), Failed> {
 
 impl Put {
     async fn run(self, context: &Context) -> Result<(), Failed> {
-        let mut given = Map::new();
-        if let Some(name) = &self.name {
-            given.insert("name".to_owned(), json!(name));
-        }
-        if let Some(priority) = self.priority {
-            given.insert("priority".to_owned(), json!(priority));
-        }
         let put = put::Put {
-            path: format!("/api/inventory/locations/{}", segment(&self.id)),
-            name: format!("location {}", show(&Value::from(self.id))),
-            members: &["name", "priority"],
-            given,
+            kind: "location",
+            id: self.id,
+            members: vec![
+                ("name", self.name.map(Value::from)),
+                ("priority", self.priority.map(Value::from)),
+            ],
             is_new: self.new,
         };
-        let answer = put.send(context).await?;
-        if context.json {
-            return line(answer.raw()?);
-        }
-        let location = answer.json()?;
-        let (id, done) = (show(&location["location_id"]), put::done(&answer));
-        field("location", format_args!("{id}, {done}"))?;
+        let Some(location) = put.run(context).await? else { return Ok(()) };
         field("name", show(&location["name"]))?;
         field("priority", show(&location["priority"]))
     }

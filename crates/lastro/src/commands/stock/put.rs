@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::super::{Context, field, put};
-use crate::client::{Failed, segment};
-use crate::output::{line, show};
+use crate::client::Failed;
+use crate::output::show;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Put {
@@ -20,7 +20,7 @@ pub(super) struct Put {
     /// is, and none if it is new]
     #[arg(long, value_name = "UNITS")]
     low_stock: Option<Threshold>,
-    /// Create it, and refuse that if it exists
+    /// Create it, and refuse that if it exists with other values
     #[arg(long, requires = "name")]
     new: bool,
 }
@@ -43,26 +43,16 @@ impl FromStr for Threshold {
 
 impl Put {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failed> {
-        let mut given = Map::new();
-        if let Some(name) = &self.name {
-            given.insert("name".to_owned(), json!(name));
-        }
-        if let Some(Threshold(units)) = self.low_stock {
-            given.insert("low_stock_at".to_owned(), json!(units));
-        }
         let put = put::Put {
-            path: format!("/api/inventory/products/{}", segment(&self.id)),
-            name: format!("product {}", show(&Value::from(self.id))),
-            members: &["name", "low_stock_at"],
-            given,
+            kind: "product",
+            id: self.id,
+            members: vec![
+                ("name", self.name.map(Value::from)),
+                ("low_stock_at", self.low_stock.map(|Threshold(units)| Value::from(units))),
+            ],
             is_new: self.new,
         };
-        let answer = put.send(context).await?;
-        if context.json {
-            return line(answer.raw()?);
-        }
-        let product = answer.json()?;
-        field("product", format_args!("{}, {}", show(&product["product_id"]), put::done(&answer)))?;
+        let Some(product) = put.run(context).await? else { return Ok(()) };
         field("name", show(&product["name"]))?;
         field("low at", show(&product["low_stock_at"]))?;
         field("available", show(&product["available"]))

@@ -14,7 +14,7 @@ async fn a_product_is_created_and_keeps_what_a_change_does_not_name() {
     let renamed = document(&shop, &["stock", "put", "MUG", "--name", "Mug, red"]).await;
     assert_eq!((&renamed["name"], &renamed["low_stock_at"]), (&json!("Mug, red"), &json!(5)));
     let lowered = printed(&shop, &["stock", "put", "MUG", "--low-stock", "none"]).await;
-    must_contain(&lowered, &["MUG, changed", "name          Mug, red", "low at        –"]);
+    must_contain(&lowered, &["MUG, saved", "name          Mug, red", "low at        –"]);
     let whole = document(&shop, &words).await;
     assert_eq!((&whole["name"], &whole["low_stock_at"]), (&json!("Mug, blue"), &json!(5)));
 }
@@ -28,11 +28,14 @@ async fn what_exists_is_not_created_and_what_does_not_is_not_changed() {
         assert_eq!((missing.code, missing.stdout.as_str()), (Some(3), ""), "{missing:?}");
         must_contain(&missing.stderr, &["X1 does not exist", "hint: with --name, it is created"]);
         assert_eq!(put(&["--name", "first", "--new"]).await.code, Some(0));
+        let equal = put(&["--name", "first", "--new"]).await;
+        assert_eq!(equal.code, Some(0), "a repeat: {equal:?}");
+        must_contain(&equal.stdout, &["X1, saved", "name          first"]);
         let twice = put(&["--name", "second", "--new"]).await;
         assert_eq!((twice.code, twice.stdout.as_str()), (Some(1), ""), "{twice:?}");
-        must_contain(&twice.stderr, &["X1 exists already", "without --new"]);
+        must_contain(&twice.stderr, &["X1 exists with other values", "without --new"]);
         let shown = put(&[change, "4"]).await.stdout;
-        must_contain(&shown, &["X1, changed", "name          first"]);
+        must_contain(&shown, &["X1, saved", "name          first"]);
         for wrong in [&[][..], &["--new"], &[change, "3", "--new"], &[change, "-1"]] {
             put(wrong).await.must_be_a_usage_error(wrong);
         }
@@ -63,7 +66,7 @@ async fn locations_are_created_and_listed_as_they_serve_orders() {
 }
 
 #[tokio::test]
-async fn what_is_not_known_is_told_with_the_command_that_creates_it() {
+async fn what_is_not_known_is_reported_with_the_command_that_creates_it() {
     let shop = Deployment::open().await;
     shop.stock("MUG", 1).await;
     let nowhere = run(&shop, &["stock", "receive", "MUG", "1", "--location", "attic"]).await;
