@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub(crate) use address::BaseUrl;
 pub(crate) use answer::Answer;
-pub(crate) use connect::ConnectArgs;
+pub(crate) use connect::{ConnectArgs, time_up_to};
 pub(crate) use failed::{Failed, OUTCOME_UNKNOWN, done, hint_of_fault};
 pub(crate) use pages::{Item, PAGE, Page, Query, segment};
 

@@ -33,14 +33,19 @@ impl Context {
         let client = connect.client().map_err(Failed::Usage)?;
         Ok(Self { client, json: connect.json })
     }
+
+    /// Whether lines of JSON appear on a terminal, where a progress would come between them.
+    fn shows_lines(&self) -> bool {
+        self.json && io::stdout().is_terminal()
+    }
 }
 
 /// How much of a list to show.
 #[derive(Clone, Debug, clap::Args)]
 struct ListArgs {
-    /// How many to show
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
-    limit: usize,
+    /// How many to show [default: 50]
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<usize>,
     /// Show all
     #[arg(long, conflicts_with = "limit")]
     all: bool,
@@ -48,7 +53,12 @@ struct ListArgs {
 
 impl ListArgs {
     fn count(&self) -> usize {
-        if self.all { usize::MAX } else { self.limit }
+        if self.all { usize::MAX } else { self.limit.unwrap_or(50) }
+    }
+
+    /// Whether the user has named one of them.
+    fn is_given(&self) -> bool {
+        self.all || self.limit.is_some()
     }
 }
 
@@ -79,7 +89,7 @@ struct WaitArgs {
     wait: Duration,
 }
 
-/// What of a list was printed.
+/// How much of a list was printed.
 #[derive(Clone, Copy, Debug)]
 struct Shown {
     items: usize,
@@ -98,8 +108,8 @@ async fn show_list(
 ) -> Result<Shown, Failed> {
     let mut table = Columns::new(headings);
     let mut count = 0;
-    let shows_lines = context.json && io::stdout().is_terminal();
-    let bar = if args.all && !shows_lines { counter(what) } else { ProgressBar::hidden() };
+    let has_progress = args.all && !context.shows_lines();
+    let bar = if has_progress { counter(what) } else { ProgressBar::hidden() };
     let more = context.client.pages(query, args.count(), |items| {
         for item in items {
             count += 1;
@@ -124,12 +134,16 @@ async fn show_list(
     Ok(Shown { items: count, more })
 }
 
-/// A progress that counts, on standard error if that is a terminal.
+/// A progress that counts.
 fn counter(what: &str) -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    let style = ProgressStyle::with_template("{spinner} {human_pos} {msg}, {elapsed}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    bar.set_message(what.to_owned());
+    progress(None, "{spinner} {human_pos} {msg}, {elapsed}").with_message(what.to_owned())
+}
+
+/// A progress up to a length, if that is known, on standard error if that is a terminal.
+fn progress(length: Option<u64>, template: &str) -> ProgressBar {
+    let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    let style = ProgressStyle::with_template(template);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
 

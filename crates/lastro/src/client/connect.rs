@@ -20,6 +20,7 @@ use crate::output::note;
 const CONNECTING: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept: shorter than the services do.
 const IDLE: Duration = Duration::from_secs(5);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// The variable with the key itself.
 const KEY_VARIABLE: &str = "LASTRO_KEY";
 const KEY_FILE_VARIABLE: &str = "LASTRO_KEY_FILE";
@@ -52,13 +53,30 @@ pub(crate) struct ConnectArgs {
         env = "LASTRO_TIMEOUT",
         value_name = "TIME",
         default_value = "60s",
-        value_parser = humantime::parse_duration,
+        value_parser = timeout,
         global = true
     )]
     timeout: Duration,
     /// As JSON, as the API answers it; lists as one line per item
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    time_up_to(text, LONGEST_TIMEOUT)
+}
+
+/// A time that a user has written, and that is no longer than this.
+///
+/// # Errors
+///
+/// It is no time, or it is longer.
+pub(crate) fn time_up_to(text: &str, longest: Duration) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time > longest {
+        return Err(format!("it is {} at most", humantime::format_duration(longest)));
+    }
+    Ok(time)
 }
 
 impl ConnectArgs {

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Send an order's command again now, instead of when its turn comes, and say what comes of it
+    /// Send an order's command again now, instead of when its turn comes, and say the outcome
     Retry(retry::Retry),
 }
 
@@ -57,6 +57,10 @@ async fn carry_out(args: Args) -> Result<(), Failed> {
     let context = Context::new(&args.connect)?;
     match args.command {
         None => list(&context, &args.list).await,
+        Some(Command::Retry(_)) if args.list.list.is_given() => Err(Failed::usage(
+            "--limit and --all before `retry` are for the list: --older-than says which commands \
+             `lastro pending retry --all` sends again",
+        )),
         Some(Command::Retry(retry)) => {
             retry.run(&context, &args.list.query(), args.list.older_than.is_some()).await
         }

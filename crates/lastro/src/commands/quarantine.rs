@@ -150,8 +150,8 @@ async fn list(
     } else if !context.json {
         note(
             "hint: a message is a record and blocks nothing: what it asked for is sent again while \
-             it is pending. `lastro quarantine show ID` shows it, `retry ID` sends the order's \
-             command now, `discard ID` marks it as seen",
+             it is pending. `lastro quarantine show ID` shows it, `lastro quarantine retry ID` sends \
+             the order's command now, `lastro quarantine discard ID` marks it as seen",
         );
     }
     Ok(())
@@ -263,7 +263,7 @@ fn meaning(entry: &Value) -> String {
     let next = match entry["order_id"].as_str() {
         Some(id) => format!(
             "`lastro orders show {}` says where its order is; `lastro quarantine retry ID` sends the \
-             order's command again, and `discard ID` marks the message as seen.",
+             order's command again, and `lastro quarantine discard ID` marks the message as seen.",
             show(&id.into())
         ),
         None => "It names no order, so there is nothing to send again: what it asked for, if \
@@ -281,6 +281,7 @@ async fn retry(
     id: &str,
     wait: pending::AnswerArgs,
 ) -> Result<(), Failed> {
+    wait.check(context)?;
     let (service, id) = find(context, services, id).await?;
     let entry = context.client.get(path(service, &format!("/{id}")).as_str()).await?.json()?;
     let Some(order_id) = entry["order_id"].as_str() else {
@@ -294,7 +295,7 @@ async fn retry(
         Service::Orders => Request::post(path(service, &format!("/{id}/retry")).as_str(), ""),
         Service::Inventory => pending::request(order_id),
     };
-    pending::retry(context, &request, wait.wait).await?;
+    pending::retry(context, &request, wait).await?;
     if !context.json && !entry["discarded_at"].is_string() {
         let id: String = id.chars().take(12).collect();
         note(format_args!(

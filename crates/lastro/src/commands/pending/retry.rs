@@ -1,31 +1,38 @@
-//! `lastro pending retry`: sends commands again, and says what comes of it.
+//! `lastro pending retry`: sends commands again, and says the outcome.
 
-use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::super::orders::{Found, IN_FLIGHT, command};
-use super::super::{Context, field, text};
+use super::super::{Context, field, progress, text};
 use super::next;
-use crate::client::{Answer, Failed, Query, Request, segment};
+use crate::client::{Answer, Failed, Query, Request, segment, time_up_to};
 use crate::output::{line, note, now, show, time};
 
 /// The pauses before an order is looked at again. They double.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// How long to wait for an answer, unless the user says otherwise, and at most.
+const WAIT: Duration = Duration::from_secs(3);
+const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
 /// How many requests are on the way at a time, if all commands are sent again.
 const AT_ONCE: usize = 8;
 
-/// How long to wait for what comes of a retry.
+/// How long to wait for the outcome of a retry.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(in crate::commands) struct AnswerArgs {
-    /// How long to wait for Inventory's answer, which usually takes milliseconds
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = humantime::parse_duration)]
-    pub(in crate::commands) wait: Duration,
+    /// How long to wait for Inventory's answer, which usually takes milliseconds, up to 10m; with
+    /// --json, nothing is waited for [default: 3s]
+    #[arg(long, value_name = "TIME", value_parser = wait)]
+    wait: Option<Duration>,
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    time_up_to(text, LONGEST_WAIT)
 }
 
 #[derive(Debug, clap::Args)]
@@ -34,7 +41,7 @@ pub(super) struct Retry {
     #[arg(value_name = "ORDER", required_unless_present = "all")]
     id: Option<String>,
     /// Send every command that is pending, or with --older-than every one that is as old
-    #[arg(long, conflicts_with = "id")]
+    #[arg(long, conflicts_with_all = ["id", "wait"])]
     all: bool,
     #[command(flatten)]
     wait: AnswerArgs,
@@ -46,15 +53,38 @@ impl Retry {
         self,
         context: &Context,
         listed: &Query,
-        is_part: bool,
+        has_older_than: bool,
     ) -> Result<(), Failed> {
         match &self.id {
             None => all(context, listed).await,
-            Some(_) if is_part => {
+            Some(_) if has_older_than => {
                 Err(Failed::usage("--older-than says which commands --all sends again"))
             }
-            Some(id) => retry(context, &request(id), self.wait.wait).await,
+            Some(id) => {
+                self.wait.check(context)?;
+                retry(context, &request(id), self.wait).await
+            }
         }
+    }
+}
+
+impl AnswerArgs {
+    /// Refuses a time to wait where nothing is waited for.
+    ///
+    /// # Errors
+    ///
+    /// A time is given beside `--json`.
+    pub(in crate::commands) fn check(self, context: &Context) -> Result<(), Failed> {
+        if context.json && self.wait.is_some() {
+            return Err(Failed::usage(
+                "--json prints the service's answer and waits for nothing: leave --wait out",
+            ));
+        }
+        Ok(())
+    }
+
+    fn time(self) -> Duration {
+        self.wait.unwrap_or(WAIT)
     }
 }
 
@@ -63,11 +93,11 @@ pub(in crate::commands) fn request(order_id: &str) -> Request {
     Request::post(format!("/api/orders/pending/{}/retry", segment(order_id)), "")
 }
 
-/// Sends a command again by this request, and prints what comes of it within a time.
+/// Sends a command again by this request, and prints the outcome.
 pub(in crate::commands) async fn retry(
     context: &Context,
     request: &Request,
-    wait: Duration,
+    wait: AnswerArgs,
 ) -> Result<(), Failed> {
     let answer = context.client.send(request).await?;
     if context.json {
@@ -78,13 +108,13 @@ pub(in crate::commands) async fn retry(
     field("revision", &sent["revision"])?;
     field("sent before", format_args!("{} times", sent["attempt"]))?;
     let id = text(&sent, "order_id");
-    match settled(context, id, wait).await {
+    match settled(context, id, wait.time()).await {
         Ok(Some(status)) => field("answered", format_args!("the order is {status}")),
-        Ok(None) => unanswered(context, &sent).await,
+        Ok(None) => unanswered(context, &sent, wait.time()).await,
         // A key may send commands and not read orders.
         Err(error) => {
             field("due", time(&sent["next_attempt_at"]))?;
-            note(format_args!("what came of it is not known: {}", error.first_line()));
+            note(format_args!("the outcome is not known: {}", error.first_line()));
             Ok(())
         }
     }
@@ -109,17 +139,19 @@ async fn settled(context: &Context, id: &str, wait: Duration) -> Result<Option<S
 }
 
 /// Says whether the command was sent, and when it is sent next.
-async fn unanswered(context: &Context, before: &Value) -> Result<(), Failed> {
+async fn unanswered(context: &Context, before: &Value, wait: Duration) -> Result<(), Failed> {
     let id = text(before, "order_id");
     match command(context, id).await {
         Found::Item(item) => {
-            let (command, attempt) = (&item.value, &item.value["attempt"]);
-            if attempt.as_i64() > before["attempt"].as_i64() {
-                let at = time(&command["sent_at"]);
+            let command = &item.value;
+            if sendings(command) > sendings(before) {
+                let (at, attempt) = (time(&command["sent_at"]), &command["attempt"]);
                 field("sent", format_args!("{at}, attempt {attempt}; it is not answered yet"))?;
             } else {
-                let why = "while Inventory does not answer, few commands are sent at a time";
-                field("sent", format_args!("not yet: {why}"))?;
+                field("sent", "not yet")?;
+                if !wait.is_zero() {
+                    note("while Inventory does not answer, few commands are sent at a time");
+                }
             }
             field("next", next(command, now()))?;
         }
@@ -130,68 +162,137 @@ async fn unanswered(context: &Context, before: &Value) -> Result<(), Failed> {
     Ok(())
 }
 
+/// How often an order's commands were sent: each revision counts anew.
+fn sendings(command: &Value) -> (Option<i64>, Option<i64>) {
+    (command["revision"].as_i64(), command["attempt"].as_i64())
+}
+
+/// The answers to requests that send commands again.
+struct Answers {
+    bar: ProgressBar,
+    json: bool,
+    /// How many commands are due now.
+    due: usize,
+    /// How many had nothing pending any more.
+    answered: usize,
+    failed: usize,
+    /// The first error. It is reported in the end: the other commands are sent all the same.
+    error: Option<Failed>,
+    /// Whether anybody reads what is printed. The commands are sent without as well.
+    is_read: bool,
+}
+
 /// Sends every command again that a query lists.
 async fn all(context: &Context, listed: &Query) -> Result<(), Failed> {
+    let ids = ids(context, listed).await?;
+    if ids.is_empty() {
+        note("no command is to be sent again");
+        return Ok(());
+    }
+    let mut answers = Answers::to(context, ids.len());
+    let mut sent = stream::iter(ids)
+        .map(|id| async move { context.client.send(&request(&id)).await })
+        .buffer_unordered(AT_ONCE);
+    while let Some(answer) = sent.next().await {
+        answers.add(answer);
+    }
+    answers.end()
+}
+
+/// The orders whose commands a query lists.
+async fn ids(context: &Context, listed: &Query) -> Result<Vec<String>, Failed> {
     let mut ids = Vec::new();
     let read = context.client.pages(listed, usize::MAX, |items| {
         ids.extend(items.iter().map(|item| text(&item.value, "order_id").to_owned()));
         Ok(())
     });
     read.await?;
-    if ids.is_empty() {
-        note("no command is to be sent again");
-        return Ok(());
+    Ok(ids)
+}
+
+impl Answers {
+    /// Of so many commands, of which there are no answers yet.
+    fn to(context: &Context, commands: usize) -> Self {
+        let bar = if context.shows_lines() {
+            ProgressBar::hidden()
+        } else {
+            let commands = u64::try_from(commands).unwrap_or(u64::MAX);
+            progress(Some(commands), "{bar:30} {pos} of {len} commands, {eta} left")
+        };
+        Self { bar, json: context.json, due: 0, answered: 0, failed: 0, error: None, is_read: true }
     }
-    let bar = bar(context, ids.len());
-    let of = ids.len();
-    let mut sent = 0;
-    let mut answered = 0;
-    let mut answers = stream::iter(ids)
-        .map(|id| async move { context.client.send(&request(&id)).await })
-        .buffer_unordered(AT_ONCE);
-    while let Some(answer) = answers.next().await {
-        bar.inc(1);
-        match answer {
-            Ok(answer) => {
-                sent += 1;
-                print(context, &bar, &answer)?;
+
+    fn add(&mut self, answer: Result<Answer, Failed>) {
+        self.bar.inc(1);
+        match answer.and_then(|answer| answer.raw()) {
+            Ok(raw) => {
+                self.due += 1;
+                self.print(&raw);
             }
-            Err(error) if error.code() == Some("nothing_pending") => answered += 1,
+            Err(error) if error.code() == Some("nothing_pending") => self.answered += 1,
             Err(error) => {
-                bar.abandon();
-                note(format_args!("{sent} of {of} commands were made due before this error:"));
-                return Err(error);
+                self.failed += 1;
+                self.error.get_or_insert(error);
             }
         }
     }
-    bar.finish_and_clear();
-    let commands = if sent == 1 { "command is" } else { "commands are" };
-    let summary = format!("{sent} {commands} sent again, {answered} answered meanwhile");
-    if context.json {
-        note(summary);
-    } else {
-        line(summary)?;
+
+    /// Prints an answer for scripts, while somebody reads.
+    fn print(&mut self, raw: &str) {
+        if !self.json || !self.is_read {
+            return;
+        }
+        if let Err(error) = self.bar.suspend(|| line(raw)) {
+            self.is_read = false;
+            if !matches!(error, Failed::Closed) {
+                self.error.get_or_insert(error);
+            }
+        }
     }
-    note("`lastro pending` lists those that still wait");
-    Ok(())
+
+    /// Prints how many there were. Returns the first error.
+    fn end(self) -> Result<(), Failed> {
+        self.bar.finish_and_clear();
+        let are = |one| if one == 1 { "command is" } else { "commands are" };
+        let were = |one| if one == 1 { "was" } else { "were" };
+        let Self { due, answered, failed, .. } = self;
+        let mut summary =
+            format!("{due} {} due now, {answered} {} answered meanwhile", are(due), were(answered));
+        if failed > 0 {
+            summary.push_str(&format!(", {failed} failed"));
+        }
+        let printed = if self.json {
+            note(summary);
+            Ok(())
+        } else {
+            line(summary)
+        };
+        note("`lastro pending` lists those that still wait");
+        match self.error {
+            Some(error) => Err(error),
+            None => printed,
+        }
+    }
 }
 
-/// Prints an answer for scripts.
-fn print(context: &Context, bar: &ProgressBar, answer: &Answer) -> Result<(), Failed> {
-    if !context.json {
-        return Ok(());
-    }
-    let raw = answer.raw()?;
-    bar.suspend(|| line(raw))
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-/// The progress of so many commands, on standard error if that is a terminal.
-fn bar(context: &Context, commands: usize) -> ProgressBar {
-    if context.json && io::stdout().is_terminal() {
-        return ProgressBar::hidden();
+    use super::*;
+
+    #[test]
+    fn a_wait_has_an_end() {
+        assert_eq!(wait("10m"), Ok(LONGEST_WAIT));
+        for wrong in ["10m 1s", "18446744073709551615s", "soon", ""] {
+            assert!(wait(wrong).is_err(), "{wrong}");
+        }
     }
-    let bar = ProgressBar::new(u64::try_from(commands).unwrap_or(u64::MAX));
-    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} commands, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
+
+    #[test]
+    fn a_later_revision_is_sent_later_whatever_its_attempt() {
+        let sent = |revision, attempt| sendings(&json!({"revision": revision, "attempt": attempt}));
+        assert!(sent(1, 6) > sent(1, 5) && sent(2, 1) > sent(1, 5));
+        assert!(sent(1, 5) <= sent(1, 5));
+    }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::super::{Context, KeyArgs, items};
+use super::super::{Context, KeyArgs, counter, items, progress};
 use crate::client::{Answer, Failed, Query, hint_of_fault};
 use crate::output::{line, note, show};
 
@@ -261,12 +261,10 @@ impl Progress {
     }
 }
 
-/// The progress of a file that is sent, on standard error if that is a terminal.
+/// The progress of a file that is sent.
 fn bar(size: Option<u64>) -> ProgressBar {
-    let Some(size) = size else { return super::super::counter("bytes") };
-    let bar = ProgressBar::new(size);
-    let template = "{bar:30} {bytes} of {total_bytes}, {eta} left";
-    let style = ProgressStyle::with_template(template);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
+    match size {
+        Some(size) => progress(Some(size), "{bar:30} {bytes} of {total_bytes}, {eta} left"),
+        None => counter("bytes"),
+    }
 }

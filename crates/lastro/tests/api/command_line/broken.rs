@@ -19,7 +19,12 @@ async fn server(answers: Vec<String>) -> (String, JoinHandle<Vec<String>>) {
         for answer in answers {
             let (mut stream, _) = listener.accept().await.expect("a connection");
             let mut request = String::new();
-            while !request.contains("\"price\":1}") && !request.starts_with("GET") {
+            let is_whole = |request: &str| {
+                request.contains("\"price\":1}")
+                    || request.starts_with("GET")
+                    || request.contains("/retry HTTP/1.1")
+            };
+            while !is_whole(&request) {
                 let mut buffer = [0; 4096];
                 let read = stream.read(&mut buffer).await.expect("a request");
                 assert!(read > 0, "{request}");
@@ -78,6 +83,29 @@ async fn a_change_whose_outcome_stays_unknown_ends_with_4_and_says_how_to_repeat
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{ended:?}");
     let words = ["the outcome of POST /api/orders is unknown", "hint: ", "--idempotency-key K1"];
     must_contain(&ended.stderr, &words);
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_be_sent_again_keeps_no_other_one_from_it() {
+    let ids: Vec<_> = (0..30).map(|n| format!(r#"{{"order_id":"O{n}"}}"#)).collect();
+    let list = format!(r#"{{"data":[{}],"next_cursor":null}}"#, ids.join(","));
+    let mut answers = vec![answer("200 OK", "", r#"{"order_id":"O","attempt":1}"#); 31];
+    answers[0] = answer("200 OK", "", &list);
+    answers[1] = problem("500 Internal Server Error", "internal");
+    answers[2] = problem("409 Conflict", "nothing_pending");
+    answers[30] = problem("403 Forbidden", "forbidden");
+    let (url, serving) = server(answers).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let retry = ["pending", "retry", "--all", "--url", &url];
+    let ended = lastro(folder.path()).args(retry).to_end().await;
+    let summary = "27 commands are due now, 1 was answered meanwhile, 2 failed\n";
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), summary), "{ended:?}");
+    must_contain(&ended.stderr, &["error: T: d\n  500 internal"]);
+    let requests = serving.await.expect("all requests");
+    for n in 0..30 {
+        let path = format!("POST /api/orders/pending/O{n}/retry ");
+        assert!(requests.iter().any(|request| request.starts_with(&path)), "{path}");
+    }
 }
 
 #[tokio::test]

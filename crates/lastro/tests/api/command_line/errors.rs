@@ -68,6 +68,7 @@ async fn a_command_that_is_written_wrongly_ends_with_2() {
         &["orders", "list", "--key-file", "missing"],
         &["orders", "list", "--ca-file", "missing", "--url", "https://localhost"],
         &["events", "--service", "both"],
+        &["orders", "list", "--timeout", "18446744073709551615s"],
     ] {
         let ended = lastro(folder.path()).args(words.iter().copied()).to_end().await;
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{words:?}: {ended:?}");

@@ -54,7 +54,7 @@ async fn a_stuck_order_shows_its_command_and_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_command_that_is_sent_again_says_what_came_of_it() {
+async fn a_command_that_is_sent_again_says_its_outcome() {
     let shop = Deployment::open().await;
     shop.stock("MUG", 9).await;
     let held = shop.hold_inventory().await;
@@ -85,7 +85,7 @@ async fn all_commands_that_are_listed_are_sent_again_at_once() {
     let young = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
     let all = ["pending", "retry", "--all", "--older-than", "2m"];
     let retried = run(&shop, &all).await;
-    assert_eq!(retried.stdout, "12 commands are sent again, 0 answered meanwhile\n");
+    assert_eq!(retried.stdout, "12 commands are due now, 0 were answered meanwhile\n");
     must_contain(&retried.stderr, &["`lastro pending` lists those"]);
     let log = admin_log(&shop).await;
     let acts = log.iter().filter(|act| act["action"] == "retry_command");
@@ -101,8 +101,14 @@ async fn all_commands_that_are_listed_are_sent_again_at_once() {
         &["pending", "retry"][..],
         &["pending", "retry", &young, "--all"],
         &["pending", "retry", &young, "--older-than", "2m"],
+        &["pending", "--limit", "5", "retry", "--all"],
+        &["pending", "--all", "retry", &young],
+        &["pending", "retry", "--all", "--wait", "1s"],
+        &["pending", "retry", &young, "--wait", "1s", "--json"],
+        &["pending", "retry", &young, "--wait", "18446744073709551615s"],
+        &["quarantine", "retry", "aa", "--wait", "1s", "--json"],
     ] {
-        assert_eq!(run(&shop, wrong).await.code, Some(2), "{wrong:?}");
+        run(&shop, wrong).await.must_be_a_usage_error(wrong);
     }
     drop(held);
     for id in ids.iter().chain([&young]) {

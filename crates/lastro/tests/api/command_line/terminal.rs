@@ -1,8 +1,9 @@
 //! Closed pipes, colours and terminals.
 
-use testbed::{Deployment, Ended, Launch, program_under_test};
+use testbed::{Deployment, Ended, Launch, order, program_under_test};
 
 use super::printed;
+use crate::operators::admin_log;
 
 /// Runs a line of the shell in which `lastro` is the program under test.
 async fn shell(shop: &Deployment, line: &str, variables: &[(&str, &str)]) -> Ended {
@@ -28,6 +29,27 @@ async fn a_reader_that_goes_away_is_no_error() {
         assert_eq!(ended.code, Some(0), "{list}: {ended:?}");
         assert!(!ended.stderr.contains("error"), "{list}: {ended:?}");
     }
+}
+
+#[tokio::test]
+async fn commands_are_sent_again_also_if_the_reader_goes_away() {
+    let shop = Deployment::open().await;
+    let held = shop.hold_inventory().await;
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id"));
+    }
+    let line = "set -o pipefail; lastro pending retry --all --json | true";
+    let ended = shell(&shop, line, &[]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("20 commands are due now, 0 were answered meanwhile"));
+    let log = admin_log(&shop).await;
+    let acts = log.iter().filter(|act| act["action"] == "retry_command");
+    let mut asked: Vec<_> = acts.map(|act| act["subject"].as_str().expect("an order")).collect();
+    asked.sort_unstable();
+    ids.sort_unstable();
+    assert_eq!(asked, ids);
+    drop(held);
 }
 
 #[tokio::test]
