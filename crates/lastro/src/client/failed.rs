@@ -146,7 +146,8 @@ fn lines(title: &str, problem: &Value, path: &str) -> String {
     lines
 }
 
-const UNKNOWN_LOCATION: &str = "`lastro locations list` shows the locations; `lastro locations put LOCATION --name TEXT` creates one";
+const UNKNOWN_LOCATION: &str = "`lastro locations list` shows the locations; \
+     `lastro locations put LOCATION --name TEXT` creates one";
 
 /// What the user can do about a fault of a body or of a row, if it has nothing to do with its form.
 pub(crate) fn hint_of_fault(code: &str) -> Option<&'static str> {

@@ -1,5 +1,7 @@
 //! `lastro orders`.
 
+use std::fmt;
+
 use clap::Subcommand;
 use orders_core::money::Currency;
 use platform::process::ProgramError;
@@ -126,7 +128,7 @@ async fn list(context: &Context, args: &List) -> Result<(), Failed> {
             age(&order["updated_at"], now).map(span).unwrap_or_default(),
             show(&order["customer_id"]),
             amount(&order["total"], text(order, "currency")),
-            owed(order).unwrap_or_else(|| "–".to_owned()),
+            owed(order).map_or_else(|| "–".to_owned(), |owed| owed.to_string()),
             time(&order["created_at"]),
         ]
     };
@@ -139,18 +141,39 @@ async fn list(context: &Context, args: &List) -> Result<(), Failed> {
 
 /// An amount of money with its currency, such as `BRL 39.90`.
 pub(super) fn amount(value: &Value, currency: &str) -> String {
-    let decimals = currency.parse::<Currency>().map_or(2, Currency::decimals);
     match value.as_f64() {
-        // The service sends what its own integers are, so the nearest number of cents is exact.
-        Some(number) => format!("{} {number:.*}", show(&currency.into()), usize::from(decimals)),
+        Some(number) => {
+            format!("{} {}", show(&currency.into()), with_decimals(number, currency))
+        }
         None => show(value),
     }
 }
 
+/// An amount without its currency, but with the currency's decimals.
+fn with_decimals(amount: f64, currency: &str) -> String {
+    let decimals = currency.parse::<Currency>().map_or(2, Currency::decimals);
+    // The service sends what its own integers are, so the nearest number of cents is exact.
+    format!("{amount:.*}", usize::from(decimals))
+}
+
+/// What an order owes the customer.
+pub(super) struct Owed {
+    currency: String,
+    /// The amount without its currency.
+    amount: String,
+}
+
+impl fmt::Display for Owed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.currency, self.amount)
+    }
+}
+
 /// What an order owes the customer, if anything.
-pub(super) fn owed(order: &Value) -> Option<String> {
-    let due = &order["refund_due"];
-    due.as_f64().filter(|due| *due > 0.0).map(|_| amount(due, text(order, "currency")))
+pub(super) fn owed(order: &Value) -> Option<Owed> {
+    let due = order["refund_due"].as_f64().filter(|due| *due > 0.0)?;
+    let currency = text(order, "currency");
+    Some(Owed { currency: show(&currency.into()), amount: with_decimals(due, currency) })
 }
 
 #[cfg(test)]
@@ -166,6 +189,8 @@ mod tests {
         // 2^53-1 cents: the highest total of an order.
         let highest = serde_json::from_str("90071992547409.91").expect("a number");
         assert_eq!(amount(&highest, "EUR"), "EUR 90071992547409.91");
-        assert_eq!(owed(&json!({"refund_due": 0, "currency": "BRL"})), None);
+        let owed = |due: f64| owed(&json!({"refund_due": due, "currency": "BRL"}));
+        assert!(owed(0.0).is_none());
+        assert_eq!(owed(5.0).expect("a debt").to_string(), "BRL 5.00");
     }
 }

@@ -84,7 +84,7 @@ async fn a_rejected_order_says_what_there_was_not_enough_of() {
     assert_eq!(
         (shop.levels("MUG").await, shop.levels("TEE").await),
         ([3, 0, 3], [1, 0, 1]),
-        "nothing is held"
+        "nothing is reserved"
     );
 }
 

@@ -29,7 +29,7 @@ pub(super) fn sentence(kind: &str, data: &Value) -> String {
         }
         "order.return.created" => {
             let (id, lines) = (&change["return_id"], show_units(&change["lines"]));
-            format!("return {id}: units came back: {lines}")
+            format!("return {id}: units returned: {lines}")
         }
         // A payment that the order had waited for.
         _ if change["type"] == "paid" => {
@@ -67,21 +67,22 @@ fn status(kind: &str, data: &Value) -> String {
         "order.reserved" => {
             let payment = &data["payment"];
             let due = amount(&payment["amount"], text(data, "currency"));
-            format!("its units are held; {due} are to be paid by {}", time(&payment["pay_by"]))
+            format!("its units are reserved; {due} are to be paid by {}", time(&payment["pay_by"]))
         }
         "order.confirmed" => format!("it has its units: {}", show_units(&data["allocations"])),
         "order.rejected" => {
             let short = items(&data["shortages"]).iter().map(show_shortage);
             format!("there was too little stock: {}", short.collect::<Vec<_>>().join("; "))
         }
-        "order.cancelling" => "it is to be cancelled; Inventory frees its units".to_owned(),
-        "order.cancelled" => with_debt("it is cancelled, and its units are free", data),
-        "order.fulfilling" => "all that it holds is to be shipped".to_owned(),
+        "order.cancelling" => "it is to be cancelled; Inventory releases its units".to_owned(),
+        "order.cancelled" => with_debt("it is cancelled, and its units are released", data),
+        "order.fulfilling" => "all units that are reserved for it are to be shipped".to_owned(),
         "order.fulfilled" => "all that it keeps has left the stock".to_owned(),
-        "order.expiring" => "it was not paid in time; Inventory frees its units".to_owned(),
-        "order.expired" => "it was not paid in time, and its units are free".to_owned(),
+        "order.expiring" => "it was not paid in time; Inventory releases its units".to_owned(),
+        "order.expired" => "it was not paid in time, and its units are released".to_owned(),
         "order.reviving" => {
-            "it was paid after its deadline; Inventory looks for its units again".to_owned()
+            "it was paid after its deadline; Inventory reserves its units again, if it can"
+                .to_owned()
         }
         "order.amended" => with_debt(
             &format!("its changes are carried out; it is {}", show(&data["status"])),
@@ -110,11 +111,11 @@ fn with_debt(said: &str, data: &Value) -> String {
 /// A payment or a refund.
 fn money(kind: &str, change: &Value, currency: &str) -> String {
     let (amount, reference) = (amount(&change["amount"], currency), show(&change["reference"]));
-    let what = if kind == "order.paid" { "were paid" } else { "were returned to the customer" };
+    let what = if kind == "order.paid" { "were paid" } else { "were refunded" };
     format!("{amount} {what}, reference {reference}")
 }
 
-/// A shipment that was asked for, is followed elsewhere, or is taken back.
+/// A shipment that was asked for or cancelled, or whose tracking was changed.
 fn shipment(kind: &str, change: &Value) -> String {
     let (id, lines) = (&change["shipment_id"], show_units(&change["lines"]));
     let tracking = &change["tracking"];
@@ -122,11 +123,11 @@ fn shipment(kind: &str, change: &Value) -> String {
     let known: Vec<_> = known.into_iter().flatten().map(|text| show(&text.into())).collect();
     let known = known.join(" ");
     match kind {
-        "order.shipment.tracked" if known.is_empty() => format!("shipment {id} is not followed"),
-        "order.shipment.tracked" => format!("shipment {id} is followed: {known}"),
-        "order.shipment.cancelled" => format!("shipment {id} is taken back: {lines}"),
+        "order.shipment.tracked" if known.is_empty() => format!("shipment {id}: tracking removed"),
+        "order.shipment.tracked" => format!("shipment {id}: tracking: {known}"),
+        "order.shipment.cancelled" => format!("shipment {id} is cancelled: {lines}"),
         _ if known.is_empty() => format!("shipment {id}: {lines}"),
-        _ => format!("shipment {id}: {lines}, followed: {known}"),
+        _ => format!("shipment {id}: {lines}, tracking: {known}"),
     }
 }
 
@@ -179,7 +180,7 @@ mod tests {
             ("order.received", "customer C1 orders 3 × MUG, for BRL 30.00"),
             (
                 "order.reserved",
-                "its units are held; BRL 30.00 are to be paid by 2026-11-28 12:00:00",
+                "its units are reserved; BRL 30.00 are to be paid by 2026-11-28 12:00:00",
             ),
             ("order.confirmed", "it has its units: 3 × MUG at main"),
             (
@@ -188,12 +189,12 @@ mod tests {
             ),
             (
                 "order.cancelled",
-                "it is cancelled, and its units are free; BRL 5.00 are owed to the customer",
+                "it is cancelled, and its units are released; BRL 5.00 are owed to the customer",
             ),
             ("order.paid", "BRL 9.50 were paid, reference ch_1"),
-            ("order.shipment.created", "shipment 4: 1 × MUG at main, followed: Correios BR1"),
-            ("order.shipment.cancelled", "shipment 4 is taken back: 1 × MUG at main"),
-            ("order.return.created", "return 6: units came back: 1 × MUG at main"),
+            ("order.shipment.created", "shipment 4: 1 × MUG at main, tracking: Correios BR1"),
+            ("order.shipment.cancelled", "shipment 4 is cancelled: 1 × MUG at main"),
+            ("order.return.created", "return 6: units returned: 1 × MUG at main"),
             ("order.later", "customer C1, confirmed, BRL 30.00"),
         ] {
             assert_eq!(says(kind), said);

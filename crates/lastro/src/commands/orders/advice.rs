@@ -20,12 +20,11 @@ const LATE: Duration = Duration::from_secs(60);
 pub(super) fn advice(look: &Look) -> String {
     let said = if look.is_in_flight() { in_flight(look) } else { settled(look) };
     let Some(owed) = owed(&look.order.value) else { return said };
-    // Behind the currency.
-    let amount = owed.split(' ').next_back().unwrap_or_default();
     format!(
         "{said} {owed} are owed to the customer: return the money, then `lastro orders refund {} \
-         --reference TEXT --amount {amount}`.",
-        id(look)
+         --reference TEXT --amount {}`.",
+        id(look),
+        owed.amount
     )
 }
 
@@ -39,13 +38,14 @@ fn settled(look: &Look) -> String {
     match look.status() {
         "reserved" => reserved(look),
         "confirmed" => format!(
-            "Nothing is stuck. It holds its units: `lastro orders ship {id}` or `fulfill` ships them."
+            "Nothing is stuck. It holds its units: `lastro orders ship {id}` or \
+             `lastro orders fulfill {id}` ships them."
         ),
         "rejected" => "Nothing is stuck, and nothing more will happen: there was not enough stock when it was decided.".to_owned(),
         "cancelled" => "Nothing is stuck, and nothing more will happen.".to_owned(),
         "fulfilled" => "Nothing is stuck: all that it keeps has left the stock.".to_owned(),
         "expired" => format!(
-            "Nothing is stuck: it was not paid in time, and its units are free. `lastro orders pay {id} --reference TEXT` brings it back if there still is stock."
+            "Nothing is stuck: it was not paid in time, and its units are released. `lastro orders pay {id} --reference TEXT` brings it back if there still is stock."
         ),
         other => format!("This version of lastro does not know the status {}.", show(&other.into())),
     }

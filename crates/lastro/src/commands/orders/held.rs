@@ -1,4 +1,4 @@
-//! What Inventory holds for an order, and what it has shipped for it.
+//! What Inventory has reserved for an order, and what it has shipped for it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,16 +12,16 @@ use super::receipt::show_units;
 const OF_SHIPMENTS: [&str; 2] = ["ship", "unship"];
 
 /// The units of a reservation, added up from its movements. Its `allocations` do not tell units that
-/// are shipped from those that are held.
+/// are shipped from those that are reserved.
 #[derive(Debug)]
-pub(super) struct OfOrder {
-    held: String,
+pub(super) struct OrderStock {
+    reserved: String,
     shipped: String,
     /// Whether the state of the reservation says already that all is shipped.
     is_shipped: bool,
 }
 
-impl OfOrder {
+impl OrderStock {
     pub(super) fn in_reservation(reservation: &Value) -> Self {
         let movements = items(&reservation["movements"]);
         let shipments = movements
@@ -29,7 +29,7 @@ impl OfOrder {
             .filter(|movement| OF_SHIPMENTS.contains(&text(movement, "kind")))
             .map(|movement| (movement, -delta(movement, "on_hand_delta")));
         Self {
-            held: sums(
+            reserved: sums(
                 movements.iter().map(|movement| (movement, delta(movement, "reserved_delta"))),
             ),
             shipped: sums(shipments),
@@ -54,14 +54,14 @@ fn sums<'a>(deltas: impl Iterator<Item = (&'a Value, i64)>) -> String {
     show_units(&left.map(line).collect())
 }
 
-impl fmt::Display for OfOrder {
+impl fmt::Display for OrderStock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.held.as_str(), self.shipped.as_str()) {
-            ("", "") => f.write_str("nothing is held"),
+        match (self.reserved.as_str(), self.shipped.as_str()) {
+            ("", "") => f.write_str("nothing is reserved"),
             ("", shipped) if self.is_shipped => f.write_str(shipped),
-            ("", shipped) => write!(f, "nothing is held; shipped: {shipped}"),
-            (held, "") => f.write_str(held),
-            (held, shipped) => write!(f, "{held}; shipped: {shipped}"),
+            ("", shipped) => write!(f, "nothing is reserved; shipped: {shipped}"),
+            (reserved, "") => f.write_str(reserved),
+            (reserved, shipped) => write!(f, "{reserved}; shipped: {shipped}"),
         }
     }
 }
@@ -77,11 +77,11 @@ mod tests {
                    "on_hand_delta": on_hand, "reserved_delta": reserved})
         };
         let movements: Vec<_> = movements.iter().map(movement).collect();
-        OfOrder::in_reservation(&json!({"state": state, "movements": movements})).to_string()
+        OrderStock::in_reservation(&json!({"state": state, "movements": movements})).to_string()
     }
 
     #[test]
-    fn units_that_are_shipped_are_not_held() {
+    fn units_that_are_shipped_are_not_reserved() {
         let mut all = vec![("reserve", "A", 0, 3), ("reserve", "B", 0, 1)];
         assert_eq!(shown("reserved", &all), "3 × A at main; 1 × B at main");
         all.push(("ship", "A", -2, -2));
@@ -97,9 +97,9 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_holds_nothing_says_so() {
-        assert_eq!(shown("rejected", &[]), "nothing is held");
+    fn an_order_for_which_nothing_is_reserved_says_so() {
+        assert_eq!(shown("rejected", &[]), "nothing is reserved");
         let released = [("reserve", "A", 0, 3), ("release", "A", 0, -3)];
-        assert_eq!(shown("released", &released), "nothing is held");
+        assert_eq!(shown("released", &released), "nothing is reserved");
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::{Context, field, items, text};
 use super::advice::advice;
 use super::amount;
-use super::held::OfOrder;
+use super::held::OrderStock;
 use super::look::{Found, Look};
 use super::owed;
 use super::receipt::{Payment, show_shortage, show_units};
@@ -76,7 +76,7 @@ fn both_services(look: &Look) -> Result<(), Failed> {
     match &look.reservation {
         Found::Item(item) => {
             let (state, revision) = (show(&item.value["state"]), &item.value["revision"]);
-            let stock = OfOrder::in_reservation(&item.value);
+            let stock = OrderStock::in_reservation(&item.value);
             field("inventory", format_args!("{state} at revision {revision}: {stock}"))?;
         }
         Found::Nothing => field("inventory", "has not seen the order")?,
