@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use testbed::{Deployment, Environment, Form, Prometheus, order};
 
 mod broker;
@@ -73,5 +74,14 @@ impl Watched {
     async fn place(&self, orders: usize) {
         let mug = order(&[("MUG", 1)]);
         join_all((0..orders).map(|_| self.shop.place(&mug))).await;
+    }
+
+    /// Lets so many clients place one order after the other without end; they may be refused.
+    async fn keep_placing(&self, clients: usize) {
+        let mug = order(&[("MUG", 1)]);
+        let place = |()| async {
+            self.shop.place(&mug).await;
+        };
+        stream::repeat(()).for_each_concurrent(clients, place).await;
     }
 }
