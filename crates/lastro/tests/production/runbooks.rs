@@ -3,10 +3,12 @@
 //! back on seconds instead of minutes and hours, and fire at once.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use testbed::{Deployment, Environment, Form, Prometheus, order};
+use tokio::time::interval;
 
 mod broker;
 mod credentials;
@@ -26,6 +28,7 @@ const TESTS: [&str; 6] = [
     include_str!("runbooks/messages.rs"),
     include_str!("runbooks/programs.rs"),
 ];
+const BETWEEN_ARRIVALS: Duration = Duration::from_millis(50);
 const RULES: &str = include_str!("../../../../deploy/observability/alerts.yml");
 
 #[test]
@@ -76,12 +79,16 @@ impl Watched {
         join_all((0..orders).map(|_| self.shop.place(&mug))).await;
     }
 
-    /// Lets so many clients place one order after the other without end; they may be refused.
-    async fn keep_placing(&self, clients: usize) {
+    /// Places orders without end, at a rate that depends on no answer; they may be refused.
+    async fn keep_placing(&self) {
         let mug = order(&[("MUG", 1)]);
         let place = |()| async {
             self.shop.place(&mug).await;
         };
-        stream::repeat(()).for_each_concurrent(clients, place).await;
+        let arrivals = stream::unfold(interval(BETWEEN_ARRIVALS), async |mut next| {
+            next.tick().await;
+            Some(((), next))
+        });
+        arrivals.for_each_concurrent(None, place).await;
     }
 }

@@ -38,7 +38,7 @@ async fn a_table_that_is_locked() {
     // until it is too late.
     tokio::select! {
         () = watched.fires("LastroRequestsShed") => {}
-        () = watched.keep_placing(32) => {}
+        () = watched.keep_placing() => {}
     }
     watched.fires("LastroCommitsSlow").await;
     operator.batch_execute("ROLLBACK").await.expect("the end of the lock");
