@@ -42,6 +42,12 @@ pub struct StoredKey {
 }
 
 impl StoredKey {
+    /// When a client last used the old secret since the key has a new one, up to a minute ago.
+    pub fn old_secret_last_used_at(&self) -> Option<Timestamp> {
+        let replaced_at = self.record.previous.as_ref()?.replaced_at;
+        self.previous_last_used_at.filter(|at| *at >= replaced_at)
+    }
+
     /// When a secret was last used that the key has after a change.
     fn last_use_of(&self, secret: SecretHash, change: &KeyChange) -> Option<Timestamp> {
         let previous = self.record.previous.as_ref();
@@ -236,6 +242,7 @@ struct Row {
     created_by: String,
     not_after: i64,
     previous_sha256: Option<Vec<u8>>,
+    previous_replaced_at: Option<i64>,
     previous_not_after: Option<i64>,
     revoked_at: Option<i64>,
     last_used_at: Option<i64>,
@@ -261,6 +268,7 @@ impl Row {
             created_by: created_by.to_owned(),
             not_after: record.not_after.0,
             previous_sha256: previous.map(|previous| previous.sha256.0.to_vec()),
+            previous_replaced_at: previous.map(|previous| previous.replaced_at.0),
             previous_not_after: previous.map(|previous| previous.not_after.0),
             revoked_at: record.revoked_at.map(|at| at.0),
             last_used_at: None,
@@ -298,12 +306,14 @@ impl Row {
             value.map(fits).transpose()
         };
         let scopes = self.scopes.split(' ').map(str::parse).collect::<Result<Vec<_>, _>>();
-        let previous = match (&self.previous_sha256, self.previous_not_after) {
-            (Some(sha256), Some(not_after)) => Some(PreviousSecret {
+        let times = self.previous_replaced_at.zip(self.previous_not_after);
+        let previous = match self.previous_sha256.as_deref().zip(times) {
+            Some((sha256, (replaced_at, not_after))) => Some(PreviousSecret {
                 sha256: hash("previous_sha256", sha256)?,
+                replaced_at: Timestamp(replaced_at),
                 not_after: Timestamp(not_after),
             }),
-            _ => None,
+            None => None,
         };
         let record = KeyRecord {
             id: self.id.parse().map_err(|_| misfit("id", &self.id))?,
@@ -334,7 +344,7 @@ impl Row {
 macro_rules! columns {
     () => {
         "id, name, scopes, mode, customer_id, rate, burst, sha256, created_at, created_by, not_after,
-         previous_sha256, previous_not_after, revoked_at"
+         previous_sha256, previous_replaced_at, previous_not_after, revoked_at"
     };
 }
 
@@ -344,13 +354,14 @@ macro_rules! columns {
 const INSERT: &str = concat!(
     "INSERT INTO api_keys (",
     columns!(),
-    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 );
 
 /// Replaces what may change in a key. When the key itself was last used stays.
 const UPDATE: &str =
-    "UPDATE api_keys SET sha256 = $1, previous_sha256 = $2, previous_not_after = $3,
-     revoked_at = $4, secret_last_used_at = $5, previous_last_used_at = $6 WHERE id = $7";
+    "UPDATE api_keys SET sha256 = $1, previous_sha256 = $2, previous_replaced_at = $3,
+     previous_not_after = $4, revoked_at = $5, secret_last_used_at = $6, previous_last_used_at = $7
+     WHERE id = $8";
 
 /// Ends a key. One that was revoked before stays as it is.
 const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $1) WHERE id = $2";

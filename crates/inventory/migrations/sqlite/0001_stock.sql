@@ -188,12 +188,14 @@ CREATE TABLE api_keys (
     not_after           INTEGER NOT NULL,
     -- The secret before the last rotation.
     previous_sha256     BLOB    CHECK (length(previous_sha256) = 32),
+    previous_replaced_at INTEGER,
     previous_not_after  INTEGER,
     revoked_at          INTEGER,
     -- When a client last used the key, its secret, and the secret before the last rotation.
     last_used_at          INTEGER,
     secret_last_used_at   INTEGER,
     previous_last_used_at INTEGER,
+    CHECK ((previous_sha256 IS NULL) = (previous_replaced_at IS NULL)),
     CHECK ((previous_sha256 IS NULL) = (previous_not_after IS NULL))
 ) STRICT, WITHOUT ROWID;
 
@@ -259,7 +261,7 @@ BEGIN UPDATE api_keys_version SET version = version + 1; END;
 
 CREATE TRIGGER a_change_of_a_key_counts AFTER UPDATE OF
     id, name, scopes, mode, customer_id, rate, burst, sha256, created_at, created_by, not_after, previous_sha256,
-    previous_not_after, revoked_at ON api_keys
+    previous_replaced_at, previous_not_after, revoked_at ON api_keys
 BEGIN UPDATE api_keys_version SET version = version + 1; END;
 
 -- For people: what orders have of the stock, one row per order and stock key. All reservations are

@@ -11,7 +11,7 @@ pub(super) struct Listed {
     /// Who made it, and when it was last used: tables know that.
     pub(super) created_by: Option<String>,
     pub(super) last_used_at: Option<Timestamp>,
-    /// When the secret that works until a rotation is over was last used.
+    /// When the secret that works until a rotation is over was last used since the key has a new one.
     pub(super) old_secret_last_used_at: Option<Timestamp>,
     /// The services whose tables have it.
     pub(super) services: Vec<&'static str>,
@@ -35,6 +35,12 @@ impl Listed {
             None if self.record.has_two_secrets(now) => "rotating",
             None => "valid",
         }
+    }
+
+    /// The minute in which the old secret ends, while there are two.
+    fn old_secret_ends(&self, now: Timestamp) -> String {
+        let previous = self.record.previous.as_ref().filter(|_| self.state(now) == "rotating");
+        previous.map_or_else(|| "–".to_owned(), |old| minute(old.not_after))
     }
 
     fn scopes(&self) -> String {
@@ -93,12 +99,14 @@ pub(super) fn show(
         true => format!("  {:16}  {:16}  {:9}", "LAST USED", "BY OLD SECRET", "IN"),
         false => String::new(),
     };
-    println!("{:12}  {:20}  {:10}  {:10}{more}  SCOPES", "ID", "NAME", "STATE", "ENDS");
+    let [old, ends] = ["OLD SECRET ENDS", "ENDS"];
+    println!("{:12}  {:20}  {:10}  {ends:10}  {old:16}{more}  SCOPES", "ID", "NAME", "STATE");
     for key in keys {
         let KeyRecord { id, name, not_after, .. } = &key.record;
         let (state, ends, scopes) = (key.state(now), day(*not_after), key.scopes());
         let more = if has_tables { key.of_tables(now) } else { String::new() };
-        println!("{id:12}  {name:20}  {state:10}  {ends:10}{more}  {scopes}");
+        let old_ends = key.old_secret_ends(now);
+        println!("{id:12}  {name:20}  {state:10}  {ends:10}  {old_ends:16}{more}  {scopes}");
     }
     Ok(())
 }

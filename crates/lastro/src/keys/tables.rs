@@ -148,22 +148,22 @@ impl Tables {
             for misfit in &table.misfits {
                 eprintln!("{}: {misfit}; nobody gets in with this key", table.database.name());
             }
-            for StoredKey { record, created_by, last_used_at, previous_last_used_at, .. } in
-                table.keys
-            {
+            for key in table.keys {
+                let by_old_secret = key.old_secret_last_used_at();
+                let StoredKey { record, created_by, last_used_at, .. } = key;
                 // The same key in both: one line.
                 match listed.iter_mut().find(|its| its.record == record) {
                     Some(its) => {
                         its.services.push(table.service);
                         its.last_used_at = its.last_used_at.max(last_used_at);
                         its.old_secret_last_used_at =
-                            its.old_secret_last_used_at.max(previous_last_used_at);
+                            its.old_secret_last_used_at.max(by_old_secret);
                     }
                     None => listed.push(Listed {
                         record,
                         created_by: Some(created_by),
                         last_used_at,
-                        old_secret_last_used_at: previous_last_used_at,
+                        old_secret_last_used_at: by_old_secret,
                         services: vec![table.service],
                     }),
                 }

@@ -262,7 +262,7 @@ async fn the_role_of_a_service_cannot_forge_a_key() {
             &insert.replace("4fT9xQ2mLp0a", "4fT9xQ2mLp0b"),
             "UPDATE api_keys SET scopes = 'keys:admin'",
             "UPDATE api_keys SET sha256 = sha256('y')",
-            "UPDATE api_keys SET previous_sha256 = sha256('y'), previous_not_after = 9",
+            "UPDATE api_keys SET previous_sha256 = sha256('y'), previous_replaced_at = 8, previous_not_after = 9",
             "UPDATE api_keys SET not_after = 9",
             "UPDATE api_keys SET revoked_at = NULL",
             "UPDATE api_keys SET customer_id = NULL",

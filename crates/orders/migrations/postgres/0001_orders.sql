@@ -177,12 +177,14 @@ CREATE TABLE api_keys (
     not_after           bigint NOT NULL,
     -- The secret before the last rotation.
     previous_sha256     bytea  CHECK (length(previous_sha256) = 32),
+    previous_replaced_at bigint,
     previous_not_after  bigint,
     revoked_at          bigint,
     -- When a client last used the key, its secret, and the secret before the last rotation.
     last_used_at          bigint,
     secret_last_used_at   bigint,
     previous_last_used_at bigint,
+    CHECK ((previous_sha256 IS NULL) = (previous_replaced_at IS NULL)),
     CHECK ((previous_sha256 IS NULL) = (previous_not_after IS NULL))
 );
 
@@ -239,7 +241,7 @@ BEGIN UPDATE api_keys_version SET version = version + 1; RETURN NULL; END $$;
 
 CREATE TRIGGER a_change_of_keys_counts AFTER INSERT OR UPDATE OF
     id, name, scopes, mode, customer_id, rate, burst, sha256, created_at, created_by, not_after, previous_sha256,
-    previous_not_after, revoked_at ON api_keys EXECUTE FUNCTION count_key_change();
+    previous_replaced_at, previous_not_after, revoked_at ON api_keys EXECUTE FUNCTION count_key_change();
 
 -- The new text begins with the old one, without the bracket that closes it.
 CREATE FUNCTION refuse_to_shrink() RETURNS trigger LANGUAGE plpgsql AS $$

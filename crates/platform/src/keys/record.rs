@@ -60,6 +60,9 @@ pub struct KeyRecord {
 pub struct PreviousSecret {
     /// The hash of the secret.
     pub sha256: SecretHash,
+    /// When the secret was replaced.
+    #[serde(with = "rfc3339")]
+    pub replaced_at: Timestamp,
     /// When the secret ends.
     #[serde(with = "rfc3339")]
     pub not_after: Timestamp,
@@ -84,7 +87,7 @@ impl KeyRecord {
     /// Replaces the secret. The old one works until `overlap` is over.
     pub fn rotate(&mut self, sha256: SecretHash, now: Timestamp, overlap: Duration) {
         let not_after = now.after(overlap).min(self.not_after);
-        let old = PreviousSecret { sha256: self.sha256, not_after };
+        let old = PreviousSecret { sha256: self.sha256, replaced_at: now, not_after };
         self.previous = (!overlap.is_zero()).then_some(old);
         self.sha256 = sha256;
     }

@@ -108,9 +108,10 @@ async fn write(transaction: &Transaction<'_>, row: Write) -> Result<(), Failure>
     let row = match row {
         Write::Insert(row) => row,
         Write::Replace(row) => {
-            let changed: [Parameter<'_>; 7] = [
+            let changed: [Parameter<'_>; 8] = [
                 &row.sha256,
                 &row.previous_sha256,
+                &row.previous_replaced_at,
                 &row.previous_not_after,
                 &row.revoked_at,
                 &row.secret_last_used_at,
@@ -124,7 +125,7 @@ async fn write(transaction: &Transaction<'_>, row: Write) -> Result<(), Failure>
             return transaction.write(1, REVOKE, changed).await;
         }
     };
-    let all: [Parameter<'_>; 14] = [
+    let all: [Parameter<'_>; 15] = [
         &row.id,
         &row.name,
         &row.scopes,
@@ -137,6 +138,7 @@ async fn write(transaction: &Transaction<'_>, row: Write) -> Result<(), Failure>
         &row.created_by,
         &row.not_after,
         &row.previous_sha256,
+        &row.previous_replaced_at,
         &row.previous_not_after,
         &row.revoked_at,
     ];
@@ -169,6 +171,7 @@ fn stored(row: &tokio_postgres::Row) -> Result<Row, Failure> {
             created_by: row.try_get("created_by")?,
             not_after: row.try_get("not_after")?,
             previous_sha256: row.try_get("previous_sha256")?,
+            previous_replaced_at: row.try_get("previous_replaced_at")?,
             previous_not_after: row.try_get("previous_not_after")?,
             revoked_at: row.try_get("revoked_at")?,
             last_used_at: row.try_get("last_used_at")?,

@@ -102,6 +102,7 @@ fn write(connection: &Connection, row: Write) -> Result<(), Failure> {
             let changed = params![
                 row.sha256,
                 row.previous_sha256,
+                row.previous_replaced_at,
                 row.previous_not_after,
                 row.revoked_at,
                 row.secret_last_used_at,
@@ -127,6 +128,7 @@ fn write(connection: &Connection, row: Write) -> Result<(), Failure> {
         row.created_by,
         row.not_after,
         row.previous_sha256,
+        row.previous_replaced_at,
         row.previous_not_after,
         row.revoked_at,
     ];
@@ -164,6 +166,7 @@ fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         created_by: some("created_by")?,
         not_after: row.get("not_after")?,
         previous_sha256: row.get("previous_sha256")?,
+        previous_replaced_at: row.get("previous_replaced_at")?,
         previous_not_after: row.get("previous_not_after")?,
         revoked_at: row.get("revoked_at")?,
         last_used_at: row.get("last_used_at")?,

@@ -79,8 +79,7 @@ mod tests {
     use http::{HeaderValue, header};
     use platform::clock::{Clock, ManualClock, Timestamp};
     use platform::keys::{
-        KeyMode, KeyRecord, KeySource, Keyring, KeysFileError, NewKey, PreviousSecret, Scope,
-        change,
+        KeyMode, KeyRecord, KeySource, Keyring, KeysFileError, NewKey, Scope, change,
     };
     use tokio::time::timeout;
 
@@ -173,9 +172,8 @@ mod tests {
 
         let mut access = at.access();
         at.edits(|key| {
-            let previous = PreviousSecret { sha256: key.sha256, not_after: START.after(HOUR / 2) };
-            key.previous = Some(previous);
-            key.sha256 = NewKey::generate(KeyMode::Test).expect("random numbers").hash;
+            let new = NewKey::generate(KeyMode::Test).expect("random numbers");
+            key.rotate(new.hash, START, HOUR / 2);
         })
         .await;
         assert!(!ends(&mut access).await, "the previous secret is still good");
