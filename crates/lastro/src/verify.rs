@@ -19,6 +19,7 @@ use web::program::Context;
 use web::{Site, bind, serve_probes};
 
 use crate::audit::{Report, audit_once, audits};
+use crate::output::note;
 use crate::pair::refuse_strangers;
 use crate::serve::{DatabaseArgs, Databases, KEYS};
 
@@ -82,6 +83,7 @@ fn violated() -> ProgramError {
 /// A database cannot be read.
 pub(crate) async fn verify(databases: &Databases) -> Result<Report, ProgramError> {
     let (orders, inventory) = open(databases).await?;
+    note(format!("databases: {} and {}", databases.orders, databases.inventory));
     Ok(audit_once(orders, inventory).await?)
 }
 
@@ -108,6 +110,7 @@ async fn watch(
     shutdown: CancellationToken,
 ) -> Result<(), ProgramError> {
     let (orders, inventory) = open(databases).await?;
+    note(format!("databases: {} and {}", databases.orders, databases.inventory));
     let mut audits = audits(orders, inventory, ReadBudget::SHORT);
     let serves_numbers = metrics_listen.is_some();
     let numbers = numbers(metrics_listen, &audits.invariants(), shutdown.clone()).await?;

@@ -141,7 +141,7 @@ async fn what_is_written_past_the_services_is_reported_by_them_and_by_verify_wat
         assert_ne!(count, "0", "{name}");
     }
     let ended = watch.terminated().await;
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), "error: an invariant is violated\n"));
+    assert!(ended.code == Some(1) && ended.stderr.ends_with("an invariant is violated\n"));
 }
 
 /// A random request of a client: order, cancel, fulfill, or receive stock.

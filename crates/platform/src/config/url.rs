@@ -147,10 +147,14 @@ impl TryFrom<String> for BusUrl {
     }
 }
 
+/// For people: without secrets, and a file by its absolute path.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Sqlite(path) => {
+                let absolute = std::path::absolute(path);
+                write!(f, "sqlite:{}", absolute.as_deref().unwrap_or(path).display())
+            }
             Self::Postgres(url) => match url.split_once("://") {
                 Some((scheme, rest)) => {
                     let UrlParts { hosts, tail, .. } = UrlParts::of(rest);
@@ -313,7 +317,9 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_shown_without_its_secrets() {
+    fn a_url_is_shown_without_its_secrets_and_a_file_by_its_absolute_path() {
+        let folder = std::env::current_dir().expect("a folder");
+        let in_this_folder = format!("sqlite:{}", folder.join("data/orders.db").display());
         for (text, shown) in [
             ("postgres://user:s3cret@h:5432/orders?sslmode=require", "postgres://h:5432/orders"),
             ("postgres://user:s3%40cret:%3F@h:1,i:2/orders", "postgres://h:1,i:2/orders"),
@@ -321,7 +327,8 @@ mod tests {
             ("postgres://h/orders?password=s3cret", "postgres://h/orders"),
             ("postgres:///orders?host=/run&password=s3cret", "postgres:///orders"),
             ("postgres://user:s3cret@h?dbname=orders", "postgres://h"),
-            ("sqlite:data/orders.db", "sqlite:data/orders.db"),
+            ("sqlite:/data/orders.db", "sqlite:/data/orders.db"),
+            ("sqlite:data/orders.db", &in_this_folder),
         ] {
             let url: DatabaseUrl = text.parse().unwrap();
             assert_eq!((url.to_string(), format!("{url:?}")), (shown.to_owned(), shown.to_owned()));

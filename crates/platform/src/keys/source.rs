@@ -183,7 +183,7 @@ impl KeySource {
                 service,
                 "the table api_keys has no keys, so requests are refused until there is one; run \
                  `lastro keys create --in-database --name NAME --scope orders:read`, with the \
-                 scopes that it is to have"
+                 scopes that it is to have, and the --data-dir or the database URLs of this program"
             );
         }
         Ok(source)

@@ -21,6 +21,12 @@ async fn shop_with(how: impl Fn(testbed::Launch) -> testbed::Launch) -> Deployme
     .await
 }
 
+/// The databases of a shop, as people read them.
+fn databases(shop: &Deployment) -> [String; 2] {
+    let data = shop.folder().join("data");
+    ["orders.db", "inventory.db"].map(|file| format!("sqlite:{}", data.join(file).display()))
+}
+
 /// Runs `lastro keys` on the databases of a shop.
 async fn tool(shop: &Deployment, args: &[&str]) -> Ended {
     let args = [&["keys"], args, &["--data-dir", "data"]].concat();
@@ -30,7 +36,7 @@ async fn tool(shop: &Deployment, args: &[&str]) -> Ended {
 async fn create(shop: &Deployment, scopes: &str) -> (String, String) {
     let made = tool(shop, &["create", "--name", "test", "--scope", scopes]).await;
     assert_eq!(made.code, Some(0), "{made:?}");
-    assert!(made.stderr.contains("orders.db and sqlite:data/inventory.db"), "{made:?}");
+    assert!(made.stderr.contains(&databases(shop).join(" and ")), "{made:?}");
     let key = made.stdout.trim().to_owned();
     let id = key.split('_').nth(2).expect("an id").to_owned();
     (key, id)
@@ -102,7 +108,7 @@ async fn a_key_is_felt_by_both_services_when_it_is_made_rotated_and_revoked() {
     assert!(list.contains("rotating") && list.contains("  both  "), "{list}");
 
     let revoked = tool(&shop, &["revoke", &id]).await;
-    assert!(revoked.stderr.contains("orders.db and sqlite:data/inventory.db"), "{revoked:?}");
+    assert!(revoked.stderr.contains(&databases(&shop).join(" and ")), "{revoked:?}");
     connection.becomes(&new, 401).await;
     connection.becomes(&key, 401).await;
     assert_eq!(tool(&shop, &["revoke", &id]).await.code, Some(0), "it may be repeated");
@@ -165,6 +171,9 @@ async fn the_list_shows_the_last_use_of_the_old_secret_also_when_the_program_has
     assert_eq!(before["old_secret_last_used_at"], Value::Null);
 
     let new = tool(&shop, &["rotate", &id, "--overlap", "1h"]).await.stdout.trim().to_owned();
+    let rotated = parsed(tool(&shop, &["list", "--json"]).await);
+    assert_eq!(rotated["old_secret_last_used_at"], Value::Null, "uses before the rotation");
+    let old_ends = rotated["previous"]["not_after"].as_str().expect("a time").replace('T', " ");
     connection.becomes(&new, 200).await;
     connection.becomes(&old, 200).await;
     let folder = shop.close().await;
@@ -177,9 +186,10 @@ async fn the_list_shows_the_last_use_of_the_old_secret_also_when_the_program_has
     assert!(time(&after, "last_used_at") > time(&before, "last_used_at"), "{after}");
     assert_eq!(time(&after, "old_secret_last_used_at"), time(&after, "last_used_at"), "{after}");
     let table = list(&[]).await.stdout;
-    assert!(table.contains("BY OLD SECRET") && table.contains("  rotating  "), "{table}");
+    assert!(table.contains("OLD SECRET ENDS   LAST USED         BY OLD SECRET"), "{table}");
     let minute = time(&after, "last_used_at").replace('T', " ")[..16].to_owned();
-    assert!(table.contains(&format!("  {minute}  {minute}  both")), "{table}");
+    let times = format!("  {}  {minute}  {minute}  both", &old_ends[..16]);
+    assert!(table.contains("  rotating  ") && table.contains(&times), "{table}");
 }
 
 #[tokio::test]
@@ -274,8 +284,9 @@ async fn a_change_that_fails_in_the_second_database_is_undone_in_the_first() {
         rotated.must_be_refused(1, &words);
     }
     let revoked = tool(&shop, &["revoke", &id]).await;
-    let words = ["is revoked in sqlite:data/orders.db only", "not yet in sqlite:data/inventory.db"];
-    revoked.must_be_refused(1, &words);
+    let [orders, stock] = databases(&shop);
+    let words = [format!("is revoked in {orders} only"), format!("not yet in {stock}")];
+    revoked.must_be_refused(1, &words.each_ref().map(String::as_str));
 
     in_stock("DROP TRIGGER no");
     let list = tool(&shop, &["list"]).await.stdout;
@@ -311,7 +322,8 @@ async fn a_rotation_that_cannot_be_undone_says_when_the_old_secret_ends() {
     let ends =
         format!("its old one ends on {};", &key["not_after"].as_str().expect("a time")[..10]);
     let rotated = tool(&shop, &["rotate", &id, "--overlap", "5years"]).await;
-    rotated.must_be_refused(1, &["in sqlite:data/orders.db the key has a secret", &ends]);
+    let [orders, _] = databases(&shop);
+    rotated.must_be_refused(1, &[&format!("in {orders} the key has a secret"), &ends]);
 }
 
 /// A key that leaked must not stay valid in one service because the database of the other is away.
@@ -321,7 +333,7 @@ async fn a_key_is_revoked_in_one_database_while_the_other_is_away() {
     let (key, id) = create(&shop, "orders:read,stock:read").await;
     let mut connection = Connection::to(&shop).await;
     connection.becomes(&key, 200).await;
-    let stock = format!("sqlite:{}", shop.folder().join("data/inventory.db").display());
+    let [_, stock] = databases(&shop);
     // Nothing listens at this port.
     let away = "postgres://lastro@127.0.0.1:1/orders";
     let revoke = ["keys", "revoke", &id, "--orders-database-url", away];
@@ -341,7 +353,7 @@ async fn a_key_is_revoked_in_one_database_while_the_other_is_away() {
 async fn a_database_that_a_flag_names_is_the_only_one() {
     let shop = shop().await;
     let elsewhere = tempfile::tempdir().expect("a folder");
-    let orders = format!("sqlite:{}", shop.folder().join("data/orders.db").display());
+    let [orders, _] = databases(&shop);
     for setting in ["data_dir = \"none\"\n", "inventory_database_url = \"sqlite:none.db\"\n"] {
         std::fs::write(elsewhere.path().join("lastro.toml"), setting).expect("written");
         let list = lastro(elsewhere.path()).env("LASTRO_DATA_DIR", "none");
@@ -353,7 +365,7 @@ async fn a_database_that_a_flag_names_is_the_only_one() {
 #[tokio::test]
 async fn one_database_alone_may_have_a_key() {
     let shop = shop().await;
-    let orders = format!("sqlite:{}", shop.folder().join("data/orders.db").display());
+    let [orders, _] = databases(&shop);
     let create = ["keys", "create", "--name", "x", "--scope", "orders:read,stock:read"];
     let create = lastro(shop.folder()).args(create).args(["--orders-database-url", &orders]);
     let made = create.to_end().await;
@@ -381,7 +393,8 @@ async fn where_nothing_is_named_keys_are_where_services_look_for_them() {
     }
     settings("api_keys_in_database = true\n");
     let made = keys(&create).await;
-    assert!(made.stderr.contains("it is in sqlite:data/orders.db and "), "{made:?}");
+    let [orders, _] = databases(&shop);
+    assert!(made.stderr.contains(&format!("it is in {orders} and ")), "{made:?}");
     let list = keys(&["list"]).await;
     assert_eq!(list.stdout, tool(&shop, &["list"]).await.stdout);
     settings("");
