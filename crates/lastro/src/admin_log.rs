@@ -3,8 +3,10 @@
 
 use std::cmp::Reverse;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use platform::admin::AdminEntry;
+use platform::clock::{Clock, SystemClock};
 use platform::config::File;
 use platform::process::{COMMON_KEYS, ProgramError};
 use serde_json::{Value, json};
@@ -36,6 +38,9 @@ pub(crate) struct Args {
     /// How many of the newest entries to show
     #[arg(long, value_name = "ENTRIES", default_value_t = 50)]
     limit: u32,
+    /// Only what was changed since so long ago, such as 10m
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    since: Option<Duration>,
     #[command(flatten)]
     connect: ConnectArgs,
 }
@@ -54,7 +59,7 @@ struct Logged {
 /// A database does not exist, is unreachable, or is of another version; or a service cannot be
 /// reached, or refuses the request. What the other service has was shown.
 pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
-    let Args { named, databases, config, limit, connect } = args;
+    let Args { named, databases, config, limit, since, connect } = args;
     let (mut entries, unread) = match named.source()? {
         Source::Databases => (of_databases(databases, config, limit).await?, None),
         Source::Services => match over_http::read(&connect, limit).await {
@@ -62,6 +67,10 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
             Err(failed) => return done(Err(failed)),
         },
     };
+    if let Some(since) = since {
+        let from = SystemClock.now().before(since);
+        entries.retain(|logged| logged.entry.at >= from);
+    }
     entries.sort_by_key(|logged| Reverse(logged.entry.at));
     entries.truncate(limit as usize);
     let shown = entries.iter().try_for_each(|logged| match connect.json {

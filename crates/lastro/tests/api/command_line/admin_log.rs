@@ -41,13 +41,17 @@ async fn shop_with_entries() -> Deployment {
 #[tokio::test]
 async fn the_services_show_the_same_admin_log_as_their_databases() {
     let shop = shop_with_entries().await;
-    for more in [&[][..], &["--json"], &["--limit", "2"], &["--limit", "300", "--json"]] {
+    for more in
+        [&[][..], &["--since", "1h"], &["--json"], &["--limit", "2"], &["--limit", "300", "--json"]]
+    {
         let asked = printed(&shop, &[&["admin-log"], more].concat()).await;
         assert_eq!(asked, of_databases(&shop, more).await, "{more:?}");
     }
     let all = printed(&shop, &["admin-log", "--limit", "300", "--json"]).await;
     let all: Vec<Value> =
         all.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(printed(&shop, &["admin-log", "--since", "0s"]).await, "");
+    assert_eq!(of_databases(&shop, &["--since", "0s"]).await, "");
     let of = |at: usize| (all[at]["service"].clone(), all[at]["action"].clone());
     assert_eq!(of(0), ("orders".into(), "discard_message".into()));
     assert_eq!(of(1), ("inventory".into(), "discard_message".into()));
