@@ -113,7 +113,7 @@ pub(crate) struct Databases {
 impl Databases {
     /// The SQLite files of both databases in this folder.
     pub(crate) fn in_folder(folder: &Path) -> Self {
-        let within = |name: &str| DatabaseUrl::Sqlite(folder.join(name));
+        let within = |name: &str| DatabaseUrl::file(&folder.join(name));
         Self { orders: within("orders.db"), inventory: within("inventory.db") }
     }
 }

@@ -56,7 +56,8 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
         return watch(&databases, args.metrics_listen, on_signal().map_err(ProgramError::failed)?)
             .await;
     }
-    let report = verify(&databases).await?;
+    let (orders, inventory) = open_and_name(&databases).await?;
+    let report = audit_once(orders, inventory).await?;
     // The reader may close the pipe: the exit code reports the result.
     let _ = write!(std::io::stdout(), "{report}");
     if !report.has_no_violation() {
@@ -83,13 +84,19 @@ fn violated() -> ProgramError {
 /// A database cannot be read.
 pub(crate) async fn verify(databases: &Databases) -> Result<Report, ProgramError> {
     let (orders, inventory) = open(databases).await?;
-    note(format!("databases: {} and {}", databases.orders, databases.inventory));
     Ok(audit_once(orders, inventory).await?)
 }
 
-async fn open(
-    databases: &Databases,
-) -> Result<(Arc<dyn OrderAuditStore>, Arc<dyn StockAuditStore>), ProgramError> {
+type Opened = (Arc<dyn OrderAuditStore>, Arc<dyn StockAuditStore>);
+
+/// Also says which databases they are: those of another shop may have no violations either.
+async fn open_and_name(databases: &Databases) -> Result<Opened, ProgramError> {
+    let opened = open(databases).await?;
+    note(format_args!("databases: {} and {}", databases.orders, databases.inventory));
+    Ok(opened)
+}
+
+async fn open(databases: &Databases) -> Result<Opened, ProgramError> {
     let (orders, of_orders) = orders::open_for_audit(&databases.orders).await?;
     let (inventory, of_stock) = inventory::open_for_audit(&databases.inventory).await?;
     refuse_strangers(of_orders, of_stock)?;
@@ -109,8 +116,7 @@ async fn watch(
     metrics_listen: Option<ListenAddr>,
     shutdown: CancellationToken,
 ) -> Result<(), ProgramError> {
-    let (orders, inventory) = open(databases).await?;
-    note(format!("databases: {} and {}", databases.orders, databases.inventory));
+    let (orders, inventory) = open_and_name(databases).await?;
     let mut audits = audits(orders, inventory, ReadBudget::SHORT);
     let serves_numbers = metrics_listen.is_some();
     let numbers = numbers(metrics_listen, &audits.invariants(), shutdown.clone()).await?;

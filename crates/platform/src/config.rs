@@ -167,7 +167,7 @@ mod tests {
         .unwrap();
         assert_eq!(file.get("listen"), Ok(Some("127.0.0.1:9000".parse::<ListenAddr>().unwrap())));
         assert_eq!(file.get("no_auth"), Ok(Some(true)));
-        assert_eq!(file.get("database_url"), Ok(Some(DatabaseUrl::Sqlite("a.db".into()))));
+        assert_eq!(file.get("database_url"), Ok(Some(DatabaseUrl::file(Path::new("a.db")))));
         assert_eq!(file.get("bus_url"), Ok(Some(BusUrl::Nats("nats://h:4222".into()))));
         assert_eq!(file.get("folder"), Ok(Some(PathBuf::from("d"))));
         assert_eq!(parse("").unwrap().get::<bool>("no_auth"), Ok(None));
