@@ -11,7 +11,7 @@ pub(super) struct Listed {
     /// Who made it, and when it was last used: tables know that.
     pub(super) created_by: Option<String>,
     pub(super) last_used_at: Option<Timestamp>,
-    /// When the secret that works until a rotation is over was last used since the key has a new one.
+    /// When the old secret was last used since the rotation.
     pub(super) old_secret_last_used_at: Option<Timestamp>,
     /// The services whose tables have it.
     pub(super) services: Vec<&'static str>,
@@ -32,14 +32,19 @@ impl Listed {
         match self.record.revoked_at {
             Some(_) => "revoked",
             None if self.record.not_after <= now => "expired",
-            None if self.record.has_two_secrets(now) => "rotating",
+            None if self.is_rotating(now) => "rotating",
             None => "valid",
         }
     }
 
+    /// Whether the key works, with two secrets.
+    fn is_rotating(&self, now: Timestamp) -> bool {
+        !self.record.has_ended(now) && self.record.has_two_secrets(now)
+    }
+
     /// The minute in which the old secret ends, while there are two.
     fn old_secret_ends(&self, now: Timestamp) -> String {
-        let previous = self.record.previous.as_ref().filter(|_| self.state(now) == "rotating");
+        let previous = self.record.previous.as_ref().filter(|_| self.is_rotating(now));
         previous.map_or_else(|| "–".to_owned(), |old| minute(old.not_after))
     }
 
@@ -54,7 +59,7 @@ impl Listed {
     fn of_tables(&self, now: Timestamp) -> String {
         let used = self.last_used_at.map_or_else(|| "never".to_owned(), minute);
         let by_old_secret = match self.old_secret_last_used_at {
-            _ if !self.record.has_two_secrets(now) => "–".to_owned(),
+            _ if !self.is_rotating(now) => "–".to_owned(),
             last_use => last_use.map_or_else(|| "never".to_owned(), minute),
         };
         let services = match &self.services[..] {
@@ -70,7 +75,7 @@ impl Listed {
             let last_used_at = self.last_used_at.map(Timestamp::to_rfc3339);
             key.insert("created_by".to_owned(), json!(self.created_by));
             key.insert("last_used_at".to_owned(), json!(last_used_at));
-            if self.record.has_two_secrets(now) {
+            if self.is_rotating(now) {
                 let by_old_secret = self.old_secret_last_used_at.map(Timestamp::to_rfc3339);
                 key.insert("old_secret_last_used_at".to_owned(), json!(by_old_secret));
             }

@@ -378,6 +378,7 @@ async fn keys_and_their_log_are_not_deleted_and_hashes_have_their_length(fresh: 
         ("UPDATE api_keys SET sha256 = 'abc'", ["check constraint", "cannot store TEXT"]),
         ("UPDATE api_keys SET mode = 'all'", ["check constraint", "CHECK constraint"]),
         ("UPDATE api_keys SET previous_not_after = 7", ["check constraint", "CHECK constraint"]),
+        ("UPDATE api_keys SET previous_replaced_at = 7", ["check constraint", "CHECK constraint"]),
     ] {
         let refused = fresh.execute(sql).await.expect_err(sql);
         assert!(words.iter().any(|word| refused.contains(word)), "{sql}: {refused}");

@@ -50,9 +50,11 @@ pub(super) async fn each_secret_of_a_key_has_its_own_last_use(fresh: Fresh) {
 
     let second = rotated(&first, HOUR, 2).await;
     assert_eq!(shown().await, [Some(at(1)), None, Some(at(1))]);
+    assert_eq!(fresh.stored().await.old_secret_last_used_at(), None, "it was before the rotation");
     // Both in one note, and what another replica has seen before.
     note(vec![use_of(&second, at(3)), use_of(&first, at(4)), use_of(&first, at(2))]).await;
     assert_eq!(shown().await, [Some(at(4)), Some(at(3)), Some(at(4))]);
+    assert_eq!(fresh.stored().await.old_secret_last_used_at(), Some(at(4)));
     note(vec![use_of(&first, at(3)), use_of(&second, at(2))]).await;
     assert_eq!(shown().await, [Some(at(4)), Some(at(3)), Some(at(4))]);
     note(vec![use_of(&second, at(5))]).await;
