@@ -12,7 +12,7 @@ use platform::process::{COMMON_KEYS, ProgramError};
 use serde_json::{Value, json};
 
 use crate::client::{ConnectArgs, done};
-use crate::output::{clean, line};
+use crate::output::{clean, line, note};
 use crate::serve::{DatabaseArgs, KEYS};
 use source::{Named, Source};
 
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// How many of the newest entries to show
     #[arg(long, value_name = "ENTRIES", default_value_t = 50)]
     limit: u32,
-    /// Only what was changed since so long ago, such as 10m
+    /// Show only entries of the last TIME, such as 10m
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     since: Option<Duration>,
     #[command(flatten)]
@@ -70,6 +70,9 @@ pub(crate) async fn run(args: Args) -> Result<(), ProgramError> {
     if let Some(since) = since {
         let from = SystemClock.now().before(since);
         entries.retain(|logged| logged.entry.at >= from);
+        if entries.len() >= limit as usize {
+            note(format_args!("there may be more entries: --limit sets how many are shown"));
+        }
     }
     entries.sort_by_key(|logged| Reverse(logged.entry.at));
     entries.truncate(limit as usize);

@@ -33,7 +33,7 @@ pub(super) const REFUND_EXCEEDS_PAYMENT: Code = Code::new(
 pub(super) const TOO_MANY_CHANGES: Code =
     Code::new(StatusCode::CONFLICT, "too_many_changes", "The order was changed too often");
 pub(super) const NOTHING_PENDING: Code =
-    Code::new(StatusCode::CONFLICT, "nothing_pending", "The order waits for no answer");
+    Code::new(StatusCode::CONFLICT, "nothing_pending", "No command is pending");
 
 pub(super) const TOO_MANY_DECIMALS: FaultCode = FaultCode::new("too_many_decimals");
 pub(super) const UNKNOWN_CURRENCY: FaultCode = FaultCode::new("unknown_currency");

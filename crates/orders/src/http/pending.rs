@@ -186,5 +186,5 @@ pub(super) fn answer(
 
 /// The problem of an order without a pending command.
 pub(super) fn nothing_pending() -> Problem {
-    Problem::new(codes::NOTHING_PENDING, "no command of it is pending")
+    Problem::new(codes::NOTHING_PENDING, "no command of the order is pending")
 }

@@ -67,7 +67,7 @@ pub struct PendingPage {
 pub enum MadeDue {
     /// It is due now, and is sent before others.
     Due(WaitingCommand),
-    /// The order waits for no answer.
+    /// No command of the order is pending.
     NothingPending,
     /// The order does not exist.
     NoOrder,
