@@ -27,7 +27,7 @@ async fn a_busy_port_is_reported_in_one_line_and_nothing_is_created() {
 async fn a_data_folder_that_is_a_file_is_reported_in_one_line() {
     let folder = folder();
     std::fs::write(data_in(folder.path()), "precious").expect("a file");
-    launch(folder.path()).to_end().await.must_be_refused(1, &["cannot use data"]);
+    launch(folder.path()).to_end().await.must_be_refused(1, &["cannot use /", "/data"]);
     assert_eq!(std::fs::read_to_string(data_in(folder.path())).expect("the file"), "precious");
 }
 
@@ -41,7 +41,7 @@ async fn a_data_folder_that_cannot_be_read_is_reported_in_one_line() {
         .unprivileged()
         .to_end()
         .await
-        .must_be_refused(1, &["cannot use data", "ermission denied"]);
+        .must_be_refused(1, &["cannot use /", "/data/", "ermission denied"]);
 }
 
 #[tokio::test]

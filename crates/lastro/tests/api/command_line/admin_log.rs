@@ -41,9 +41,13 @@ async fn shop_with_entries() -> Deployment {
 #[tokio::test]
 async fn the_services_show_the_same_admin_log_as_their_databases() {
     let shop = shop_with_entries().await;
-    for more in
-        [&[][..], &["--since", "1h"], &["--json"], &["--limit", "2"], &["--limit", "300", "--json"]]
-    {
+    for more in [
+        &[][..],
+        &["--since", "1h", "--limit", "300"],
+        &["--json"],
+        &["--limit", "2"],
+        &["--limit", "300", "--json"],
+    ] {
         let asked = printed(&shop, &[&["admin-log"], more].concat()).await;
         assert_eq!(asked, of_databases(&shop, more).await, "{more:?}");
     }
@@ -52,6 +56,9 @@ async fn the_services_show_the_same_admin_log_as_their_databases() {
         all.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(printed(&shop, &["admin-log", "--since", "0s"]).await, "");
     assert_eq!(of_databases(&shop, &["--since", "0s"]).await, "");
+    let cut = run(&shop, &["admin-log", "--since", "1h"]).await;
+    assert_eq!(cut.stdout.lines().count(), 50);
+    must_contain(&cut.stderr, &["there may be more entries: --limit "]);
     let of = |at: usize| (all[at]["service"].clone(), all[at]["action"].clone());
     assert_eq!(of(0), ("orders".into(), "discard_message".into()));
     assert_eq!(of(1), ("inventory".into(), "discard_message".into()));
