@@ -42,6 +42,8 @@ async fn fresh() -> Fresh {
         Box::pin(damaging) as _
     };
     let store = Arc::new(store);
+    // On a busy machine, a first connection may take longer than a read waits for one.
+    eventually(PATIENCE, "the store can be read", async || store.locations().await.ok()).await;
     Fresh {
         audit: Arc::new(audit),
         feed: store.clone(),

@@ -19,6 +19,8 @@ async fn fresh() -> Fresh {
     let (store, clock, url) = opened().await;
     let audit = audit_of(&url).await;
     let store = Arc::new(store);
+    // On a busy machine, a first connection may take longer than a read waits for one.
+    eventually(PATIENCE, "the store can be read", async || store.order(id(1)).await.ok()).await;
     Fresh {
         audit: Arc::new(audit),
         feed: store.clone(),
