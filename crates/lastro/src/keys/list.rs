@@ -32,19 +32,14 @@ impl Listed {
         match self.record.revoked_at {
             Some(_) => "revoked",
             None if self.record.not_after <= now => "expired",
-            None if self.is_rotating(now) => "rotating",
+            None if self.record.has_two_secrets(now) => "rotating",
             None => "valid",
         }
     }
 
-    /// Whether the key works, with two secrets.
-    fn is_rotating(&self, now: Timestamp) -> bool {
-        !self.record.has_ended(now) && self.record.has_two_secrets(now)
-    }
-
     /// The minute in which the old secret ends, while there are two.
     fn old_secret_ends(&self, now: Timestamp) -> String {
-        let previous = self.record.previous.as_ref().filter(|_| self.is_rotating(now));
+        let previous = self.record.previous.as_ref().filter(|_| self.record.has_two_secrets(now));
         previous.map_or_else(|| "–".to_owned(), |old| minute(old.not_after))
     }
 
@@ -59,7 +54,7 @@ impl Listed {
     fn of_tables(&self, now: Timestamp) -> String {
         let used = self.last_used_at.map_or_else(|| "never".to_owned(), minute);
         let by_old_secret = match self.old_secret_last_used_at {
-            _ if !self.is_rotating(now) => "–".to_owned(),
+            _ if !self.record.has_two_secrets(now) => "–".to_owned(),
             last_use => last_use.map_or_else(|| "never".to_owned(), minute),
         };
         let services = match &self.services[..] {
@@ -75,7 +70,7 @@ impl Listed {
             let last_used_at = self.last_used_at.map(Timestamp::to_rfc3339);
             key.insert("created_by".to_owned(), json!(self.created_by));
             key.insert("last_used_at".to_owned(), json!(last_used_at));
-            if self.is_rotating(now) {
+            if self.record.has_two_secrets(now) {
                 let by_old_secret = self.old_secret_last_used_at.map(Timestamp::to_rfc3339);
                 key.insert("old_secret_last_used_at".to_owned(), json!(by_old_secret));
             }

@@ -97,9 +97,9 @@ impl KeyRecord {
         self.revoked_at.is_some() || self.not_after <= now
     }
 
-    /// Whether the secret before the last rotation still works.
+    /// Whether the key works, and with the secret before its last rotation as well.
     pub fn has_two_secrets(&self, now: Timestamp) -> bool {
-        self.previous.as_ref().is_some_and(|old| old.not_after > now)
+        !self.has_ended(now) && self.previous.as_ref().is_some_and(|old| old.not_after > now)
     }
 
     /// Whether the key works, and ends within [`EXPIRES_SOON`].
