@@ -37,6 +37,17 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// What an audit said on standard error, after the line that names its databases.
+    ///
+    /// # Panics
+    ///
+    /// Panics if that line is missing.
+    #[track_caller]
+    pub fn said_after_databases(&self) -> &str {
+        let named = self.stderr.strip_prefix("databases: ").and_then(|said| said.split_once('\n'));
+        named.unwrap_or_else(|| panic!("no databases are named: {self:?}")).1
+    }
+
     /// Asserts that the program refused these arguments: exit code 2, nothing on standard output,
     /// and an error on standard error.
     #[track_caller]

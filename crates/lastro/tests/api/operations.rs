@@ -27,7 +27,8 @@ async fn a_busy_port_is_reported_in_one_line_and_nothing_is_created() {
 async fn a_data_folder_that_is_a_file_is_reported_in_one_line() {
     let folder = folder();
     std::fs::write(data_in(folder.path()), "precious").expect("a file");
-    launch(folder.path()).to_end().await.must_be_refused(1, &["cannot use /", "/data"]);
+    let cannot = format!("cannot use {}", data_in(folder.path()).display());
+    launch(folder.path()).to_end().await.must_be_refused(1, &[&cannot]);
     assert_eq!(std::fs::read_to_string(data_in(folder.path())).expect("the file"), "precious");
 }
 
@@ -37,11 +38,12 @@ async fn a_data_folder_that_cannot_be_read_is_reported_in_one_line() {
     std::fs::create_dir(data_in(folder.path())).expect("a folder");
     let forbid = std::os::unix::fs::PermissionsExt::from_mode(0o000);
     std::fs::set_permissions(data_in(folder.path()), forbid).expect("permissions");
+    let cannot = format!("cannot use {}", data_in(folder.path()).display());
     launch(folder.path())
         .unprivileged()
         .to_end()
         .await
-        .must_be_refused(1, &["cannot use /", "/data/", "ermission denied"]);
+        .must_be_refused(1, &[&cannot, "ermission denied"]);
 }
 
 #[tokio::test]
@@ -85,11 +87,12 @@ async fn a_disk_that_cannot_be_written_is_reported_in_one_line() {
     let folder = folder();
     std::fs::create_dir(data_in(folder.path())).expect("a folder");
     let read_only = Disk::at(&data_in(folder.path()), "ro").await;
+    let cannot = format!("cannot use {}", data_in(folder.path()).display());
     launch(folder.path())
         .on(&read_only)
         .to_end()
         .await
-        .must_be_refused(1, &["cannot use /", "/data", "ead-only file system"]);
+        .must_be_refused(1, &[&cannot, "ead-only file system"]);
 }
 
 #[tokio::test]
@@ -99,10 +102,8 @@ async fn a_file_that_is_not_a_database_is_reported_in_one_line_and_left_alone() 
     let file = data_in(folder.path()).join("inventory.db");
     std::fs::write(&file, "my diary, which is longer than the header of a database. ".repeat(20))
         .expect("a file");
-    launch(folder.path())
-        .to_end()
-        .await
-        .must_be_refused(1, &["/data/inventory.db: ", "not a database"]);
+    let cannot = format!("cannot use {}", file.display());
+    launch(folder.path()).to_end().await.must_be_refused(1, &[&cannot, "not a database"]);
     assert!(std::fs::read_to_string(&file).expect("the file").starts_with("my diary"));
 }
 

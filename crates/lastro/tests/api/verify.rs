@@ -6,8 +6,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use testbed::{
-    Deployment, Form, copy_of_data, data_in, lastro, launch, order, verify, with_busy_auditors,
-    write_past,
+    Deployment, Environment, Form, copy_of_data, data_in, lastro, launch, order, verify,
+    with_busy_auditors, write_past,
 };
 
 /// A closed shop with orders in every state and other rows of every kind.
@@ -210,9 +210,7 @@ const TAMPERINGS: [(&str, &str, &[&str], &str); 22] = [
 
 /// The line that says which databases are audited.
 fn names(folder: &Path) -> String {
-    let [orders, inventory] =
-        ["orders.db", "inventory.db"].map(|file| data_in(folder).join(file).display().to_string());
-    format!("databases: sqlite:{orders} and sqlite:{inventory}\n")
+    format!("databases: {}\n", Environment::default().database_urls(folder).join(" and "))
 }
 
 #[tokio::test]

@@ -165,8 +165,10 @@ impl History {
             "{}",
             ended.stdout
         );
-        let said = ended.stderr.lines().last();
-        assert_eq!((ended.code, said), (Some(1), Some("error: an invariant is violated")));
+        assert_eq!(
+            (ended.code, ended.said_after_databases()),
+            (Some(1), "error: an invariant is violated\n")
+        );
     }
 
     /// Checks what is reported after the restore, what happens after the start, and what helps.

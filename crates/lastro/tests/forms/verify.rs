@@ -15,8 +15,10 @@ async fn commands_in_flight_are_no_violation_but_not_settled_either(form: Form) 
     let id = shop.place(&order(&[("MUG", 1)])).await.text_at("/order_id");
     shop.must_verify().await;
     let ended = settled().await;
-    let said = ended.stderr.lines().last();
-    assert_eq!((ended.code, said), (Some(1), Some("error: commands are still in flight")));
+    assert_eq!(
+        (ended.code, ended.said_after_databases()),
+        (Some(1), "error: commands are still in flight\n")
+    );
     drop(held);
     shop.order_once(&id, "confirmed").await;
     assert_eq!(settled().await.code, Some(0));

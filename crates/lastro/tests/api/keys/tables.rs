@@ -1,6 +1,6 @@
 //! Keys in the tables of both databases, which `lastro keys` changes while the services run.
 
-use testbed::{RawConnection, ResponseReader};
+use testbed::{Environment, RawConnection, ResponseReader};
 use tokio::io::AsyncWriteExt;
 
 use super::*;
@@ -21,10 +21,8 @@ async fn shop_with(how: impl Fn(testbed::Launch) -> testbed::Launch) -> Deployme
     .await
 }
 
-/// The databases of a shop, as people read them.
 fn databases(shop: &Deployment) -> [String; 2] {
-    let data = shop.folder().join("data");
-    ["orders.db", "inventory.db"].map(|file| format!("sqlite:{}", data.join(file).display()))
+    Environment::default().database_urls(shop.folder())
 }
 
 /// Runs `lastro keys` on the databases of a shop.
